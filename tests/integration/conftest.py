@@ -1,0 +1,184 @@
+"""A house for the tests: one Salt master and five minions as processes on loopback, each minion with a Puppet of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+NODES = ("n1", "n2", "n3", "n4", "n5")
+TREE = ("_modules", "_output", "_runners", "_states", "_utils", "orch")
+BIN = Path(sys.executable).parent
+QUIET = {"log_level_logfile": "warning"}
+
+
+@dataclass
+class Result:
+    """What a command came to. ``data`` is its standard output read as JSON, or None."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    data: object = None
+
+
+@dataclass
+class House:
+    """The master, its minions by id, and what a test does with them."""
+
+    root: Path
+    master: object
+    minions: dict = field(default_factory=dict)
+
+    def command(self, program, *args):
+        """Return the argument list of one of Salt's programs against this master, for ``subprocess``."""
+        return [str(BIN / program), "-c", self.master.config_dir, *args]
+
+    def run(self, program, *args, out="json", timeout=120):
+        """Run one of Salt's programs and return its ``Result``; ``out=None`` leaves the outputter to the command."""
+        args = [*args, f"--out={out}"] if out else args
+        done = subprocess.run(
+            self.command(program, *args), capture_output=True, text=True, timeout=timeout, check=False
+        )
+        return Result(done.returncode, done.stdout, done.stderr, _json(done.stdout))
+
+    def salt_run(self, *args, **options):
+        """Run ``salt-run`` as an operator would."""
+        return self.run("salt-run", *args, **options)
+
+    def salt(self, target, *args, **options):
+        """Run ``salt`` on a target; ``data`` is one dictionary by minion id."""
+        return self.run("salt", "--static", target, *args, **options)
+
+    def pillar(self, name, text):
+        """Write an environment's pillar, as ``environments/<name>.sls``, and list it in the top file."""
+        (self.root / "pillar/environments" / f"{name}.sls").write_text(text)
+        names = sorted(path.stem for path in (self.root / "pillar/environments").glob("*.sls"))
+        top = {"base": {"os-orchestrator": [f"environments.{each}" for each in names]}}
+        (self.root / "pillar/top.sls").write_text(json.dumps(top))
+
+    def puppet(self, node):
+        """Return the directory that holds a node's Puppet: ``etc``, ``var`` and ``site.pp``."""
+        return self.root / "puppet" / node
+
+    def manifest(self, node, text):
+        """Write the manifest that a node applies."""
+        (self.puppet(node) / "site.pp").write_text(text)
+
+    def processes(self, node):
+        """Return a minion's processes, without the Puppet runs that it set apart in a session of their own."""
+        minion = psutil.Process(self.minions[node].pid)
+        session = os.getsid(minion.pid)
+        return [minion, *(each for each in minion.children(recursive=True) if _session(each.pid) == session)]
+
+    def stop_minion(self, node):
+        """End a minion at once, as a power cut would; its Puppet runs go on."""
+        for process in self.processes(node):
+            process.send_signal(signal.SIGKILL)
+        self.minions[node].terminate()
+
+    def start_minion(self, node):
+        """Start a minion and wait until it has announced itself to the master."""
+        self.minions[node].start()
+
+
+def _json(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _session(pid):
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _in_parallel(function, items):
+    with ThreadPoolExecutor(max_workers=len(items)) as pool:
+        return list(pool.map(function, items))
+
+
+def _puppet_settings(home):
+    """Write a node's ``puppet.conf`` and return what its minion is told about its Puppet."""
+    etc, var = home / "etc", home / "var"
+    (etc / "code/environments/production").mkdir(parents=True)
+    settings = {"vardir": var, "codedir": etc / "code", "publicdir": var / "public", "rundir": var / "run"}
+    lines = [f"{name} = {value}" for name, value in settings.items()]
+    (etc / "puppet.conf").write_text("\n".join(["[main]", f"certname = {home.name}", *lines, "reports = none", ""]))
+    (home / "site.pp").write_text("")
+    return {"mode": "apply", "confdir": str(etc), "vardir": str(var), "manifest": str(home / "site.pp")}
+
+
+def _end_leftovers(root):
+    """End what still runs out of the house: every process that names its directory, which nobody else has."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(str(root) in word for word in process.info["cmdline"] or ()):
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def house_root():
+    """A directory with a short path: Salt's sockets live below it."""
+    root = Path(tempfile.mkdtemp(prefix="oo-", dir="/tmp"))
+    yield root
+    shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def salt_factories_config(house_root):
+    return {"root_dir": house_root, "slow_stop": False, "inject_sitecustomize": False}
+
+
+@pytest.fixture(scope="session")
+def file_root(house_root, repository):
+    """The repository as a Salt file root, without what only a checkout has: a virtual environment takes long to list."""
+    tree = house_root / "tree"
+    tree.mkdir()
+    for name in TREE:
+        (tree / name).symlink_to(repository / name)
+    return tree
+
+
+@pytest.fixture(scope="session")
+def house(salt_factories, house_root, file_root, repository):
+    """The master and five running minions, n1 to n5, which use this repository through ``module_dirs``."""
+    (house_root / "pillar/environments").mkdir(parents=True)
+    (house_root / "pillar/top.sls").write_text("{}")
+    common = {**QUIET, "module_dirs": [str(repository)]}
+    roots = {"file_roots": {"base": [str(file_root)]}, "pillar_roots": {"base": [str(house_root / "pillar")]}}
+    master = salt_factories.salt_master_daemon(
+        "master", overrides={**common, **roots, "auto_accept": True, "worker_threads": 3}
+    )
+    house = House(house_root, master)
+    for node in NODES:
+        puppet = _puppet_settings(house.puppet(node))
+        house.minions[node] = master.salt_minion_daemon(node, overrides={**common, "puppet_agent": puppet})
+    try:
+        master.start()
+        _in_parallel(house.start_minion, NODES)
+        yield house
+    finally:
+        _in_parallel(lambda daemon: daemon.terminate(), [*house.minions.values(), master])
+        _end_leftovers(house_root)
+
+
+@pytest.fixture(autouse=True)
+def _every_minion_is_up(request):
+    """Start the minions that a test has stopped, so that the next test finds the whole house."""
+    yield
+    if "house" in request.fixturenames:
+        house = request.getfixturevalue("house")
+        for node in NODES:
+            if not house.minions[node].is_running():
+                house.start_minion(node)
