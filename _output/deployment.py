@@ -1,0 +1,183 @@
+"""
+Show what the runners ``deployment`` and ``environment`` return: plans, summaries, lists, and refusals as the one sentence that they are.
+
+Plain text of at most 100 columns, no colours; ``--out json`` gives the same as data.
+"""
+
+import textwrap
+import time
+
+_WIDTH = 100
+
+
+def output(data, **_kwargs):
+    """
+    Return the text of an answer.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.plan prod compute
+    """
+    shown = data.get("answer", data) if isinstance(data, dict) else data
+    return "\n".join(_lines(shown))
+
+
+def _lines(shown):
+    if not isinstance(shown, dict):
+        return [str(item) for item in shown] if isinstance(shown, (list, tuple)) else [str(shown)]
+    if "error" in shown:
+        return [str(shown["error"])]
+    if "text" in shown:
+        return [str(shown["text"])]
+    writer = {"plan": _plan, "deployment": _deployment, "status": _status, "history": _history}.get(shown.get("kind"))
+    return writer(shown) if writer else [f"{key}: {value}" for key, value in shown.items()]
+
+
+# -- a plan ----------------------------------------------------------------------------------------------------------
+
+
+def _plan(shown):
+    noop = " (noop)" if shown["noop"] else ""
+    lines = [f"{shown['environment']} {shown['scenario']}{noop}: {len(shown['phases'])} phases", ""]
+    for phase in shown["phases"]:
+        lines += _planned(phase)
+    missing = {node: why for phase in shown["phases"] for node, why in phase["missing"].items()}
+    if missing:
+        lines += ["", "Missing now:", *(f"  {node}: {why}" for node, why in missing.items())]
+    return lines + _excluded(shown)
+
+
+def _planned(phase):
+    head = f"{phase['number']:>2}. {phase['name']}"
+    if phase["left_out"]:
+        return [f"{head}: left out, {phase['left_out']}"]
+    last = f"  (last time {_duration(phase['last_seconds'])})" if phase["last_seconds"] is not None else ""
+    lines = [head + last]
+    if phase["kind"] == "gate":
+        gate = phase["gate"]
+        lines.append(f"    gate {gate['name']}: {gate['successes']} good rounds, every {gate['interval']:g} s, {gate['timeout']:g} s at most")
+        lines += [f"      {check['function']} on {check['role']} is {_expected(check['expect'])}" for check in phase["checks"]]
+        return lines
+    lines += _wrapped(f"{' + '.join(phase['roles'])}: ", ", ".join(phase["nodes"]))
+    options = phase["options"]
+    notes = [f"may fail: {', '.join(options['may_fail'])}"] if options.get("may_fail") else []
+    if len(phase["nodes"]) > options.get("concurrency", len(phase["nodes"])):
+        notes.append(f"{options['concurrency']} at once")
+    lines += [f"    {note}" for note in notes]
+    return lines + (_wrapped("not asked: ", ", ".join(phase["not_asked"])) if phase["not_asked"] else [])
+
+
+def _expected(expect):
+    return "true" if expect is True else "equal on all nodes" if expect == "equal" else expect
+
+
+# -- a deployment ----------------------------------------------------------------------------------------------------
+
+
+def _deployment(shown):
+    lines = [_title(shown), ""]
+    width = max((len(node["node"]) for phase in shown["phases"] for node in phase.get("nodes", ())), default=4)
+    for phase in shown["phases"]:
+        lines += _phase(phase, width)
+    lines += _excluded(shown)
+    return [*lines, "", *_verdict(shown)]
+
+
+def _title(shown):
+    noop = ", noop" if shown["noop"] else ""
+    return f"{shown['environment']} {shown['scenario']}{noop}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}"
+
+
+def _phase(phase, width):
+    took = f"  {_duration(phase['seconds'])}" if phase["seconds"] is not None else ""
+    state = {"left_out": f"left out, {phase['reason']}", "planned": "not started"}.get(phase["state"], phase["state"] + took)
+    lines = [f"{phase['number']:>2}. {phase['name']}: {state}"]
+    if phase["state"] in ("left_out", "planned"):
+        return lines
+    if phase["kind"] == "gate":
+        held = [] if phase["state"] == "succeeded" else [f"{a['check']} on {a['node']}: {a['said']}" for a in phase["answers"] if not a["good"]]
+        return lines + [line for sentence in held[:5] for line in _wrapped("", sentence)]
+    for node in phase["nodes"]:
+        lines += _node(node, width)
+    return lines
+
+
+def _node(node, width):
+    seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
+    verdict = node["verdict"] or ("running" if node["started"] else "waiting")
+    head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
+    lines = textwrap.wrap(head + node["did"], _WIDTH, subsequent_indent=" " * len(head), drop_whitespace=True) if node["did"] else [head.rstrip()]
+    return lines + [line for failure in _failed(node) for line in _wrapped("", failure, len(head))]
+
+
+def _failed(node):
+    """Return the failures that made a node bad, at most three."""
+    if node["good"] or not node["verdict"]:
+        return []
+    failures = [f for f in node.get("failures", ()) if not f.get("tolerated")]
+    told = [f"{f.get('resource')}: {f.get('message')}" + (f" ({f['file']}:{f.get('line')})" if f.get("file") else "") for f in failures]
+    return told[:3] + ([f"and {len(told) - 3} more"] if len(told) > 3 else [])
+
+
+def _verdict(shown):
+    """Return the last lines: what the operator must know if nothing else."""
+    title = f"{shown['environment']} {shown['scenario']}"
+    took = f" after {_duration(shown['ended'] - shown['started'])}" if shown["ended"] else ""
+    partial = ", partial" if shown["partial"] else ""
+    counts = {}
+    for phase in shown["phases"]:
+        for node in phase.get("nodes", ()):
+            if node["verdict"]:
+                counts[node["verdict"]] = counts.get(node["verdict"], 0) + 1
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    lines = [f"{title} {shown['state']}{partial}{took}" + (f": {told}" if told else "")]
+    return lines + ([line for line in _wrapped("", shown["reason"], 2)] if shown["reason"] else [])
+
+
+# -- several ---------------------------------------------------------------------------------------------------------
+
+
+def _status(shown):
+    lines = []
+    for one in shown["deployments"]:
+        lines += (_deployment(one) if one["state"] == "running" else [_row(one)]) + [""]
+    return lines[:-1] or ["nothing has been deployed yet"]
+
+
+def _history(shown):
+    return [_row(one) for one in shown["deployments"]] or ["nothing has been deployed yet"]
+
+
+def _row(one):
+    marks = "".join(f", {mark}" for mark in ("noop", "partial") if one[mark])
+    took = _duration(one["ended"] - one["started"]) if one["ended"] else "-"
+    reason = f"  {one['reason'].splitlines()[0]}" if one["reason"] else ""
+    line = f"{one['id']}  {_at(one['started'])}  {one['environment']} {one['scenario']}{marks}  {one['state']}  {took}  by {one['user']}"
+    return line + (f"\n   {reason}" if reason else "")
+
+
+# -- small words -----------------------------------------------------------------------------------------------------
+
+
+def _excluded(shown):
+    if not shown["excluded"]:
+        return []
+    return ["", "Excluded:", *(f"  {node}: {why}" for node, why in shown["excluded"].items())]
+
+
+def _wrapped(head, words, indent=4):
+    return textwrap.wrap(head + words, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + len(head)), break_on_hyphens=False)
+
+
+def _at(epoch):
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch))
+
+
+def _duration(seconds):
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"

@@ -1,0 +1,235 @@
+"""
+Deploy an environment, and see what was deployed.
+
+A deployment is one execution of a scenario (``orch/*.sls``) on an environment (pillar): Puppet runs on many nodes, in a strict order. It succeeds
+only when every node that was asked did. Progress goes to stderr, the result to stdout, and the exit status is 0 only for success: 1 when
+a node, a gate or the operator ended it, 2 when it was not begun.
+"""
+
+from os_orchestrator import doors, journal, orchestration, plan, report, transport
+
+
+@doors.runner
+def run(environment, scenario, noop=False, nodes=None, from_phase=None):
+    """
+    Deploy an environment by a scenario.
+
+    environment
+        An environment of the pillar, such as ``prod``.
+
+    scenario
+        ``compute`` is the SLS ``orch.compute``; a name with a dot is taken whole.
+
+    noop
+        Run every phase as ``puppet --noop``: nothing is changed.
+
+    nodes
+        Run only these nodes, of all the phases: a list, or separated by commas. The deployment is partial then.
+
+    from_phase
+        Begin with this phase, by its number or its sentence. The deployment is partial then.
+
+    Returns the summary as ``deployment.show`` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.run prod compute
+        salt-run deployment.run prod swift noop=True
+    """
+    pillar = {"environment": _name(environment, "environment"), "noop": doors.boolean(noop, "noop")}
+    pillar.update(_selection(nodes, from_phase))
+    sls, token = plan.sls_of(_name(scenario, "scenario")), orchestration.door.set(_door("deployment.run"))
+    deployment = __jid__
+    try:
+        returned = __salt__["state.orchestrate"](sls, pillar=pillar, orchestration_jid=deployment)
+    finally:
+        orchestration.door.reset(token)
+    return _result(deployment, _said(returned, scenario))
+
+
+@doors.runner
+def puppet(environment, role, noop=False, tags=None, skip_tags=None, nodes=None, may_fail=None, concurrency=None, timeout=None):
+    """
+    Run Puppet once on every node of a role, outside any scenario, with the same claim, verdicts and journal.
+
+    environment, role
+        An environment of the pillar and one of its roles, or several separated by commas.
+
+    noop
+        Run ``puppet --noop``.
+
+    tags, skip_tags
+        Puppet's tags, as a list or separated by commas.
+
+    nodes
+        Only these nodes of the role.
+
+    may_fail, concurrency, timeout
+        As in a scenario's ``phase.puppet``; the environment's by default.
+
+    Returns the summary as ``deployment.show`` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.puppet prod storage
+        salt-run deployment.puppet prod compute noop=True tags=nova
+    """
+    options = {"tags": list(doors.strings(tags, "tags")), "skip_tags": list(doors.strings(skip_tags, "skip_tags"))}
+    options.update(may_fail=list(doors.strings(may_fail, "may_fail")), concurrency=concurrency, timeout=timeout)
+    given = {key: value for key, value in options.items() if value not in (None, [])}
+    env = orchestration.load_environment(__opts__, _name(environment, "environment"))
+    single = plan.single(env, role, given, noop=doors.boolean(noop, "noop"), nodes=doors.strings(nodes, "nodes"))
+    deployment, token = __jid__, orchestration.door.set(_door("deployment.puppet"))
+    try:
+        orchestration.run_single(__opts__, deployment, single)
+    finally:
+        orchestration.door.reset(token)
+    return _result(deployment, "")
+
+
+@doors.runner
+def plan_(environment, scenario, noop=False, nodes=None, from_phase=None):
+    """
+    Show what a deployment would do: its phases, their nodes and options, what each gate asks, and who is missing. Nothing is started.
+
+    environment, scenario, noop, nodes, from_phase
+        As in ``deployment.run``.
+
+    Returns ``{environment, scenario, noop, partial, excluded, phases: [{number, name, kind, roles, nodes, may_fail, concurrency, max_failures,
+    checks, missing, left_out, last_seconds}]}``; exit status 1 when a node is missing.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.plan prod compute
+    """
+    pillar = {"environment": _name(environment, "environment"), "noop": noop, **_selection(nodes, from_phase)}
+    chunks = plan.compile_scenario(__opts__, _name(scenario, "scenario"), pillar)
+    the_plan = orchestration.load_plan(__opts__, pillar, chunks)
+    absent = orchestration.absent(__opts__, the_plan)
+    seconds = journal.of(__opts__).seconds(the_plan.environment.name, the_plan.scenario)
+    return doors.answer(report.plan(the_plan, absent, seconds), 1 if absent else 0)
+
+
+@doors.runner
+def status(environment=None):
+    """
+    Show what is being deployed now: which phase, on which nodes, since when; else how the last deployment ended.
+
+    environment
+        Only this one; all that have been deployed by default.
+
+    Returns ``{deployments: [summary as deployment.show]}``, one for each environment.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.status
+        salt-run deployment.status prod
+    """
+    record = journal.of(__opts__)
+    latest = {}
+    for head in record.deployments(environment, limit=record.keep):
+        latest.setdefault(head["environment"], head["id"])
+    if environment is not None and not latest:
+        raise doors.Refused(f"environment {environment} has never been deployed; salt-run environment.list shows those that exist")
+    return doors.answer(report.status([record.deployment(one) for one in latest.values()]))
+
+
+@doors.runner
+def history(environment=None, limit=20):
+    """
+    List the last deployments, newest first.
+
+    environment
+        Only of this one.
+
+    limit
+        How many; 20 by default.
+
+    Returns ``{deployments: [{id, environment, scenario, user, started, seconds, state, noop, partial, reason}]}``; times in seconds since the epoch.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.history prod limit=5
+    """
+    count = doors.number(limit, "limit", minimum=1, maximum=10000, whole=True)
+    return doors.answer(report.history(journal.of(__opts__).deployments(environment, count)))
+
+
+@doors.runner
+def show(deployment):
+    """
+    Show what a deployment did: its phases, and each node's verdict with what changed and what failed.
+
+    deployment
+        Its id, as ``deployment.history`` lists it; ``last`` is the newest.
+
+    Returns ``{id, environment, scenario, user, state, reason, started, ended, noop, partial, excluded, phases: [{number, name, kind, state,
+    reason, seconds, nodes: [{node, verdict, good, reason, seconds, attempt, did, failures, changes}]}]}``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.show last
+        salt-run deployment.show 20261123004000123456
+    """
+    record = journal.of(__opts__)
+    newest = record.deployments(limit=1)
+    wanted = newest[0]["id"] if str(deployment) == "last" and newest else str(deployment)
+    found = record.deployment(wanted)
+    if found is None:
+        raise doors.Refused(f"there is no deployment {deployment} in the journal; salt-run deployment.history lists them")
+    return doors.answer(report.summary(found))
+
+
+__func_alias__ = {"plan_": "plan"}
+
+
+def _name(value, what):
+    """Return an argument that names something: Salt reads 2026 on the command line as a number."""
+    if not isinstance(value, (str, int)) or isinstance(value, bool) or not str(value):
+        raise doors.Refused(f"{what} must be a name, not {value!r}")
+    return str(value)
+
+
+def _selection(nodes, from_phase):
+    chosen = {"nodes": list(doors.strings(nodes, "nodes")), "from_phase": from_phase}
+    return {key: value for key, value in chosen.items() if value}
+
+
+def _door(name):
+    return orchestration.Door(str(globals().get("__user__") or journal.user()), name)
+
+
+def _said(returned, scenario):
+    """Return why an orchestration has failed, in its own words; nothing when all of its states succeeded."""
+    states = next(iter(returned["data"].values())) if isinstance(returned, dict) and returned.get("data") else returned
+    if not isinstance(states, dict):
+        return plan.unrenderable(scenario, states if isinstance(states, list) else [states], __opts__)
+    failed = [state for state in sorted(states.values(), key=lambda state: state.get("__run_num__", 0)) if state.get("result") is False]
+    return str(failed[0].get("comment") or "a state of the scenario failed") if failed else ""
+
+
+def _result(deployment, said):
+    """
+    Return the summary of a deployment with the exit status that it deserves.
+
+    The journal and the orchestration must both say that it succeeded; a deployment that the journal does not know was never begun.
+    """
+    found = journal.of(__opts__).deployment(deployment)
+    if found is None:
+        raise doors.Refused(said or "the scenario has begun no deployment; does it have a phase?")
+    summary = report.summary(found)
+    if summary["state"] == "succeeded" and said:
+        summary.update(state="failed", reason=said)
+    return doors.answer(summary, 0 if summary["state"] == "succeeded" else 1)

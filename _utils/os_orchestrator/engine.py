@@ -1,0 +1,262 @@
+"""
+One Puppet pass over the nodes of a phase: start them in a rolling window, hear what they say, and give every one of them a verdict.
+
+A node's run has an id, and starting a run that exists joins it (``puppet_agent.run``). So a silent node is simply asked again: after its minion
+has restarted, when its return was lost, when nobody knows. It is ``lost`` only at its deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from os_orchestrator import journal, plan, progress, scheduler, transport, verdicts
+
+#: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
+POLL_INTERVAL = 30
+#: What of a phase's options is an argument of ``puppet_agent.run``.
+_ARGUMENTS = ("noop", "tags", "skip_tags", "puppet_environment", "timeout", "lock_timeout", "may_fail", "mode", "manifest")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What a phase needs to know of the deployment that it belongs to."""
+
+    id: str
+    plan: plan.Plan
+    journal: journal.Journal
+    sinks: tuple[progress.Sink, ...]
+    poll_interval: float = POLL_INTERVAL
+
+    def tell(self, what: str, **data) -> None:
+        """Tell everyone who listens of something that is in the journal already."""
+        step = progress.Step(what, self.plan.environment.name, self.id, data)
+        for sink in self.sinks:
+            sink(step)
+
+    def tell_of(self, phase: plan.Phase, what: str, **data) -> None:
+        self.tell(what, phase=phase.number, name=phase.name, **data)
+
+
+@dataclass
+class _Run:
+    """A run that goes on on one node, as the master sees it. Times are of the monotonic clock."""
+
+    run_id: str
+    attempt: int
+    started: float
+    deadline: float
+    heard: float
+    jids: set[str] = field(default_factory=set)
+    silent: bool = False
+
+
+def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], timeout: float) -> dict[str, str]:
+    """
+    Return why each node that cannot be reached cannot, by node; empty when all answer.
+
+    Nodes without an accepted key are told at once; the others are pinged and have ``timeout`` seconds to answer.
+    """
+    nodes, accepted = list(nodes), set(accepted)
+    keyed = [node for node in nodes if node in accepted]
+    answered = bus.call(keyed, "test.ping", timeout)
+    absent = {node: "it has no accepted key; see salt-key -L" for node in nodes if node not in accepted}
+    for node in keyed:
+        if node not in answered or answered[node].answer is not True:
+            absent[node] = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
+    return absent
+
+
+class Pass:
+    """
+    One Puppet run on every node of a phase; :meth:`run` returns a verdict for each of them.
+
+    It writes each step to the journal before it tells anyone. SystemExit and KeyboardInterrupt pass through; the runs on the nodes go on then.
+    """
+
+    number = 1
+
+    def __init__(self, deployment: Deployment, phase: plan.Phase, bus: transport.Bus, accepted: Iterable[str]):
+        self._deployment, self._phase, self._bus = deployment, phase, bus
+        self._accepted = accepted
+        options = phase.options
+        self._allowed = scheduler.allowance(options["max_failures"], len(phase.nodes))
+        self._window = scheduler.Window(phase.nodes, options["concurrency"], self._allowed)
+        self._noop = deployment.plan.noop or options["noop"]
+        self._patience = options["lock_timeout"] + options["timeout"] + options["grace"]
+        self._retries = dict(options.get("retries") or {})
+        self._running: dict[str, _Run] = {}
+        self._attempts: dict[str, int] = {}
+        self._looks: dict[str, set[str]] = {}
+        self._looked = time.monotonic()
+        self._outcomes: dict[str, verdicts.Outcome] = {}
+
+    def run(self) -> dict[str, verdicts.Outcome]:
+        """Return an outcome for every node of the phase, in the phase's order."""
+        try:
+            self._find_the_missing()
+            while not self._window.finished:
+                self._launch(self._window.start())
+                self._hear(self._bus.next(self._until_something_is_due()))
+                self._give_up_the_lost()
+                self._look_after_the_silent()
+        except (KeyboardInterrupt, SystemExit):
+            self._leave()
+            raise
+        self._skip(self._window.waiting)
+        return {node: self._outcomes[node] for node in self._phase.nodes}
+
+    # -- starting ------------------------------------------------------------------------------------------------
+
+    def _find_the_missing(self) -> None:
+        absent = present(self._bus, self._phase.nodes, self._accepted, self._phase.options["ping_timeout"])
+        self._window.drop(absent)
+        for node, reason in absent.items():
+            self._record(node, verdicts.Outcome("missing", reason))
+
+    def _launch(self, nodes: list[str]) -> None:
+        """Start nodes with one publish for all that have the same run id."""
+        by_attempt: dict[int, list[str]] = {}
+        for node in nodes:
+            attempt = self._attempts[node] = self._attempts.get(node, 0) + 1
+            by_attempt.setdefault(attempt, []).append(node)
+            now = time.monotonic()
+            self._running[node] = _Run(self._run_id(attempt), attempt, now, now + self._patience, now)
+            self._deployment.journal.run_started(self._deployment.id, self._phase.number, node, self._run_id(attempt), attempt, self.number)
+            self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=self._run_id(attempt))
+        for attempt, group in by_attempt.items():
+            self._ask(group, attempt)
+
+    def _run_id(self, attempt: int) -> str:
+        return f"{self._deployment.id}-{self._phase.number}-{self.number}-{attempt}"
+
+    def _ask(self, nodes: list[str], attempt: int) -> None:
+        """Send ``puppet_agent.run``: it starts the run, joins it, or reports it when it is over."""
+        arguments = {name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())}
+        try:
+            jid = self._bus.publish(nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": self._run_id(attempt)})
+        except transport.Unreachable as error:
+            for node in nodes:
+                self._note(node, f"could not be asked: {error}")
+            return
+        for node in nodes:
+            self._running[node].jids.add(jid)
+
+    # -- hearing -------------------------------------------------------------------------------------------------
+
+    def _until_something_is_due(self) -> float:
+        """Return the seconds until the next deadline or look, at least a little."""
+        due = [run.deadline for run in self._running.values()] + [self._looked + self._deployment.poll_interval]
+        return max(0.05, min(due) - time.monotonic())
+
+    def _hear(self, heard: transport.Return | transport.Started | None) -> None:
+        if heard is None or heard.node not in self._running:
+            return
+        run = self._running[heard.node]
+        if isinstance(heard, transport.Started):
+            self._ask([heard.node], run.attempt)
+        elif heard.jid in self._looks:
+            self._looks[heard.jid].discard(heard.node)
+            self._seen(heard.node, heard.answer)
+        elif heard.jid in run.jids:
+            outcome = verdicts.judge(heard.answer, heard.retcode, run_id=run.run_id, noop=self._noop)
+            if outcome.verdict is not None:
+                self._settle(heard.node, outcome)
+
+    def _settle(self, node: str, outcome: verdicts.Outcome) -> None:
+        """A run is over: record it, and try again if the phase says so."""
+        run = self._running.pop(node)
+        again = run.attempt <= self._retries.get(outcome.verdict, 0) and not self._window.stopped
+        self._record(node, outcome, run)
+        if again:
+            self._window.again(node)
+        else:
+            self._window.end(node, outcome.good)
+
+    def _record(self, node: str, outcome: verdicts.Outcome, run: _Run | None = None) -> None:
+        attempt = run.attempt if run else self._attempts.get(node, 1)
+        self._outcomes[node] = outcome
+        self._deployment.journal.run_ended(
+            self._deployment.id, self._phase.number, node, run.run_id if run else "", attempt, outcome, self.number
+        )
+        said = progress.did(outcome.verdict, outcome.reason, outcome.details)
+        self._deployment.tell_of(
+            self._phase, "node/ended", node=node, attempt=attempt, verdict=outcome.verdict, good=outcome.good, seconds=outcome.seconds, did=said
+        )
+
+    # -- silence -------------------------------------------------------------------------------------------------
+
+    def _look_after_the_silent(self) -> None:
+        """Ask nodes that run, every now and then, whether their job is alive; one whose job is not is asked for its run again."""
+        now = time.monotonic()
+        if not self._running or now < self._looked + self._deployment.poll_interval:
+            return
+        self._looked = now
+        for node in set().union(*self._looks.values()) & self._running.keys():
+            self._grow_silent(node)
+        self._looks.clear()
+        for node, run in self._running.items():
+            if not run.jids:
+                self._ask([node], run.attempt)
+        try:
+            jid = self._bus.publish(self._running, "saltutil.is_running", args=["puppet_agent.run"])
+        except transport.Unreachable:
+            return
+        self._looks[jid] = set(self._running)
+
+    def _seen(self, node: str, jobs: object) -> None:
+        """A node has said which runs its minion works on. Ours among them: all is well; else ask for it again, it joins."""
+        run = self._running[node]
+        run.heard = time.monotonic()
+        if run.silent:
+            run.silent = False
+            self._note(node, "answers again")
+        alive = {str(job.get("jid")) for job in jobs if isinstance(job, Mapping)} if isinstance(jobs, (list, tuple)) else set()
+        if not alive & run.jids:
+            self._ask([node], run.attempt)
+
+    def _grow_silent(self, node: str) -> None:
+        run = self._running[node]
+        if not run.silent:
+            run.silent = True
+            self._note(node, f"silent since {progress.clock(time.time() - (time.monotonic() - run.heard))}; its run goes on, if it has one")
+
+    def _note(self, node: str, note: str) -> None:
+        self._deployment.journal.run_noted(self._deployment.id, self._phase.number, node, self._running[node].attempt, note, self.number)
+        self._deployment.tell_of(self._phase, "node/noted", node=node, note=note)
+
+    def _give_up_the_lost(self) -> None:
+        now = time.monotonic()
+        for node in [node for node, run in self._running.items() if now >= run.deadline]:
+            silent = progress.duration(now - self._running[node].heard)
+            waited = progress.duration(now - self._running[node].started)
+            reason = f"no outcome after {waited}, last heard {silent} ago; its run may still go on: salt {node} puppet_agent.status"
+            self._settle(node, verdicts.Outcome("lost", reason))
+
+    # -- ending --------------------------------------------------------------------------------------------------
+
+    def _skip(self, nodes: Iterable[str]) -> None:
+        bad = sum(not outcome.good for outcome in self._outcomes.values())
+        for node in nodes:
+            if node not in self._outcomes:
+                self._record(node, verdicts.Outcome("skipped", f"not started: {bad} failed, {self._allowed} may (max_failures)"))
+
+    def _leave(self) -> None:
+        """The operator has ended the deployment: nothing more starts; runs on the nodes go on, without a verdict so far."""
+        for node in self._window.waiting:
+            if node not in self._outcomes:
+                self._record(node, verdicts.Outcome("interrupted", "not started: the deployment was interrupted"))
+        for node in self._running:
+            self._note(node, "goes on on its node, the deployment was interrupted")
+
+
+def in_words(outcomes: Mapping[str, verdicts.Outcome]) -> str:
+    """Return what became of a pass in one sentence."""
+    bad = [node for node, outcome in outcomes.items() if not outcome.good]
+    if not bad:
+        return ""
+    first = outcomes[bad[0]]
+    because = f" ({first.reason})" if first.reason else ""
+    others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
+    return f"{len(bad)} of {len(outcomes)} nodes bad: {bad[0]} {first.verdict}{because}{others}"

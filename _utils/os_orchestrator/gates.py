@@ -1,0 +1,169 @@
+"""
+A gate: conditions that must hold steadily before the next phase. Its checks are execution functions, asked on the nodes of a role.
+
+A round asks the checks in order and ends at the first that does not hold. The gate opens after ``successes`` good rounds in a row; any other
+round starts the count anew. Nothing but a satisfying answer from every node is good: silence, errors and odd answers are not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from os_orchestrator import engine, environment, plan, transport, verdicts
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one node said to one check, and whether that satisfies it. ``value`` is as the node sent it."""
+
+    check: environment.Check
+    node: str
+    good: bool
+    said: str
+    value: object = None
+
+    @property
+    def plain(self) -> dict:
+        return {"check": self.check.function, "node": self.node, "good": self.good, "said": self.said}
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.check.function} on {self.node}: {self.said}"
+
+
+def satisfies(check: environment.Check, value: object, retcode: object) -> bool:
+    """Whether one node's answer satisfies a check by itself; ``expect: equal`` is judged over all of them."""
+    if retcode not in (0, None) or isinstance(retcode, bool):
+        return False
+    if check.expect is True:
+        return value is True or (isinstance(value, Mapping) and (value.get("ready") is True or value.get("result") is True))
+    if check.expect == "equal":
+        return value is not None
+    wanted = check.expect["value"] if isinstance(check.expect, Mapping) else check.expect
+    return type(value) is type(wanted) and value == wanted
+
+
+def chosen(check: environment.Check, value: object) -> object:
+    """Return the part of an answer that a check looks at: ``key`` is a path with colons; None where there is no such part."""
+    for part in (check.key or "").split(":") if check.key else ():
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def judge(check: environment.Check, nodes: Iterable[str], returns: Mapping[str, transport.Return]) -> list[Answer]:
+    """Return an answer for every node asked, whether or not it has said anything."""
+    answers = []
+    for node in nodes:
+        if node not in returns:
+            answers.append(Answer(check, node, False, f"no answer within {check.timeout:g} s"))
+            continue
+        heard = returns[node]
+        value = chosen(check, heard.answer)
+        answers.append(Answer(check, node, satisfies(check, value, heard.retcode), said(heard.answer, value, check), value))
+    if check.expect == "equal" and len({canonical(answer.value) for answer in answers if answer.good}) > 1:
+        return [Answer(check, a.node, False, f"differs between nodes: {a.said}", a.value) for a in answers]
+    return answers
+
+
+def said(answer: object, value: object, check: environment.Check) -> str:
+    """Return what a node answered in a few words: the reasons that a predicate gives, else the value itself."""
+    reasons = answer.get("reasons") if isinstance(answer, Mapping) else None
+    if isinstance(reasons, (list, tuple)) and reasons:
+        messages = [reason.get("message", reason) if isinstance(reason, Mapping) else reason for reason in reasons[:3]]
+        return verdicts.text("; ".join(verdicts.text(message, 200) for message in messages), 400)
+    at = f"{check.key} is " if check.key else "answered "
+    return verdicts.text(at + canonical(value), 200)
+
+
+def canonical(value: object) -> str:
+    """Return a value as text that is equal for equal values."""
+    return json.dumps(value, sort_keys=True, default=str)[:65536]
+
+
+class Rounds:
+    """The counting of good rounds in a row. Pure. A round that is good in another way than the one before starts the count at one."""
+
+    def __init__(self, successes: int):
+        self.successes = successes
+        self.in_a_row = 0
+        self._identity: object = None
+
+    @property
+    def open(self) -> bool:
+        return self.in_a_row >= self.successes
+
+    def add(self, good: bool, identity: object = None) -> None:
+        same = identity == self._identity
+        self.in_a_row = (self.in_a_row + 1 if same else 1) if good else 0
+        self._identity = identity if good else None
+
+
+class Gate:
+    """One gate of a deployment; :meth:`run` returns whether it has opened and, if not, what held it."""
+
+    def __init__(self, deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus):
+        self._deployment, self._phase, self._bus, self._gate = deployment, phase, bus, phase.gate
+        self._rounds = Rounds(phase.gate.successes)
+        self._held_by = ""
+
+    def run(self) -> tuple[bool, str]:
+        """Ask until the gate opens or its timeout has passed; the last round may begin just before that and is finished."""
+        end = time.monotonic() + self._gate.timeout
+        number = 0
+        while True:
+            number += 1
+            began = time.monotonic()
+            answers = self._round()
+            self._tell(number, answers)
+            if self._rounds.open:
+                return True, ""
+            if time.monotonic() + self._gate.interval >= end:
+                return False, f"not open after {self._gate.timeout:g} s and {number} rounds; held by {self._held_by or 'too few good rounds in a row'}"
+            self._pause(began + self._gate.interval)
+
+    def _round(self) -> list[Answer]:
+        """Ask the checks in order, up to the first that does not hold."""
+        answers: list[Answer] = []
+        for check in self._gate.checks:
+            nodes = self._deployment.plan.environment.roles[check.role].nodes
+            answers += self._ask(check, nodes)
+            if not all(answer.good for answer in answers):
+                break
+        return answers
+
+    def _ask(self, check: environment.Check, nodes: Iterable[str]) -> list[Answer]:
+        try:
+            returns = self._bus.call(nodes, check.function, check.timeout, check.kwargs, check.args)
+        except transport.Unreachable as error:
+            return [Answer(check, node, False, f"could not be asked: {error}") for node in nodes]
+        return judge(check, nodes, returns)
+
+    def _tell(self, number: int, answers: list[Answer]) -> None:
+        bad = [answer for answer in answers if not answer.good]
+        held_by = bad[0].sentence + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else "") if bad else ""
+        self._rounds.add(not bad, _identity(answers))
+        self._deployment.journal.round(self._deployment.id, self._phase.number, number, not bad, [answer.plain for answer in answers])
+        self._deployment.tell_of(
+            self._phase,
+            "gate/round",
+            round=number,
+            good=not bad,
+            in_a_row=self._rounds.in_a_row,
+            successes=self._rounds.successes,
+            held_by=held_by,
+            news=held_by != self._held_by,
+        )
+        self._held_by = held_by
+
+    def _pause(self, until: float) -> None:
+        """Let the interval pass, hearing and forgetting what is on the bus."""
+        while time.monotonic() < until:
+            self._bus.next(until - time.monotonic())
+
+
+def _identity(answers: Iterable[Answer]) -> str:
+    """Return what must stay the same over the good rounds: the ``identity`` that predicates put into their answers."""
+    return canonical([[a.check.function, a.node, a.value.get("identity")] for a in answers if isinstance(a.value, Mapping)])

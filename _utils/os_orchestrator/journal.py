@@ -1,0 +1,347 @@
+"""
+The master's record of deployments: an SQLite file that is whole at every instant and readable while a deployment runs.
+
+Only this room touches SQLite. A connection is opened per use and never kept over a fork. Times are seconds since the epoch, UTC, by the
+master's clock; a node's clock is never asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from os_orchestrator import doors
+
+#: Version of the tables, kept in SQLite's ``user_version``.
+SCHEMA = 1
+_TABLES = """
+CREATE TABLE deployments (
+    id TEXT PRIMARY KEY, environment TEXT NOT NULL, scenario TEXT NOT NULL, user TEXT NOT NULL, door TEXT NOT NULL,
+    noop INTEGER NOT NULL, partial INTEGER NOT NULL, digest TEXT NOT NULL, arguments TEXT NOT NULL,
+    state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', started REAL NOT NULL, ended REAL);
+CREATE INDEX deployments_by_environment ON deployments (environment, started);
+CREATE TABLE phases (
+    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, number INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
+    roles TEXT NOT NULL, nodes TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', started REAL, ended REAL,
+    PRIMARY KEY (deployment, number)) WITHOUT ROWID;
+CREATE TABLE runs (
+    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, pass INTEGER NOT NULL, node TEXT NOT NULL,
+    attempt INTEGER NOT NULL, run_id TEXT NOT NULL, verdict TEXT, reason TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '',
+    seconds REAL, started REAL, ended REAL, details TEXT NOT NULL DEFAULT '{}',
+    PRIMARY KEY (deployment, phase, pass, node, attempt)) WITHOUT ROWID;
+CREATE TABLE rounds (
+    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, round INTEGER NOT NULL, at REAL NOT NULL,
+    good INTEGER NOT NULL, answers TEXT NOT NULL, PRIMARY KEY (deployment, phase, round)) WITHOUT ROWID;
+CREATE TABLE claims (
+    environment TEXT PRIMARY KEY, deployment TEXT NOT NULL, user TEXT NOT NULL, boot_id TEXT NOT NULL, pid INTEGER NOT NULL,
+    pid_started TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+"""
+
+#: Open lock files of the environments that this process has claimed: they must outlive the connection, not the process.
+_locks: dict[str, int] = {}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Who works on an environment, and since when. ``alive`` is whether that process still exists on this machine."""
+
+    environment: str
+    deployment: str
+    user: str
+    pid: int
+    since: float
+    alive: bool
+
+
+class Claimed(doors.Refused):
+    """Another deployment works on the environment."""
+
+    def __init__(self, claim: Claim):
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(claim.since))
+        super().__init__(
+            f"environment {claim.environment} is being deployed by {claim.user} since {since} (deployment {claim.deployment}, pid {claim.pid});"
+            f" look at it with: salt-run deployment.status {claim.environment}"
+        )
+        self.claim = claim
+
+
+class Journal:
+    """
+    The journal in one file, made with mode 0600 in a directory of mode 0700.
+
+    keep
+        Deployments kept per environment; older ones are forgotten when a new one begins.
+    """
+
+    def __init__(self, path: str | os.PathLike, keep: int = 200):
+        self.path = Path(path)
+        self.keep = keep
+
+    # -- claims --------------------------------------------------------------------------------------------------
+
+    def claim(self, environment: str, deployment: str, user: str) -> None:
+        """
+        Take the environment for a deployment; nothing to do when it has it already. Raises :class:`Claimed`.
+
+        Two locks, since each covers what the other cannot see: ``flock`` a process of another PID namespace, and the row a
+        phase that runs in another process of the same deployment. A claim whose process has died is taken over.
+        """
+        with self._open() as db:
+            lock = _locks.get(environment) or self._lock(environment)
+            db.execute("BEGIN IMMEDIATE")
+            holder = self._holder(db, environment)
+            mine = holder is not None and holder.deployment == deployment
+            if not mine and (lock is None or (holder and holder.alive)):
+                if lock is not None and environment not in _locks:
+                    os.close(lock)
+                raise Claimed(holder or Claim(environment, "unknown", "another process", 0, time.time(), True))
+            if lock is not None:
+                _locks[environment] = lock
+            if not mine and holder:
+                _interrupt(db, holder.deployment, "the process that ran it has died")
+            db.execute(
+                "REPLACE INTO claims VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (environment, deployment, user, _boot_id(), os.getpid(), _started(os.getpid()), time.time()),
+            )
+
+    def release(self, environment: str, deployment: str) -> None:
+        """Give the environment back; nothing to do when the deployment does not have it."""
+        with self._open() as db:
+            db.execute("DELETE FROM claims WHERE environment = ? AND deployment = ?", (environment, deployment))
+        lock = _locks.pop(environment, None)
+        if lock is not None:
+            os.close(lock)
+
+    def holder(self, environment: str) -> Claim | None:
+        """Return who has claimed the environment, or None."""
+        with self._open() as db:
+            return self._holder(db, environment)
+
+    def _lock(self, environment: str) -> int | None:
+        """Return the open, locked file of an environment, or None when another process has it."""
+        lock = os.open(self.path.parent / f"{environment}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        return lock
+
+    @staticmethod
+    def _holder(db: sqlite3.Connection, environment: str) -> Claim | None:
+        row = db.execute("SELECT * FROM claims WHERE environment = ?", (environment,)).fetchone()
+        if row is None:
+            return None
+        alive = row["boot_id"] == _boot_id() and row["pid_started"] == _started(row["pid"]) != ""
+        return Claim(row["environment"], row["deployment"], row["user"], row["pid"], row["since"], alive)
+
+    # -- what happens --------------------------------------------------------------------------------------------
+
+    def begin(self, deployment: Mapping, phases: Iterable[Mapping]) -> None:
+        """
+        Record a deployment with all its phases, before its first node is touched.
+
+        deployment
+            ``id, environment, scenario, user, door, noop, partial, digest, arguments`` (the last a plain dict).
+
+        phases
+            Each ``number, name, kind, roles, nodes, state``; ``state`` is ``planned`` or ``left_out``, then with a ``reason``.
+        """
+        row = {**deployment, "arguments": json.dumps(deployment["arguments"]), "started": time.time()}
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(
+                "INSERT INTO deployments (id, environment, scenario, user, door, noop, partial, digest, arguments, state, started) VALUES"
+                " (:id, :environment, :scenario, :user, :door, :noop, :partial, :digest, :arguments, 'running', :started)",
+                row,
+            )
+            db.executemany(
+                "INSERT INTO phases (deployment, number, name, kind, roles, nodes, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (row["id"], p["number"], p["name"], p["kind"], json.dumps(p["roles"]), json.dumps(p["nodes"]), p["state"], p["reason"])
+                    for p in phases
+                ],
+            )
+            db.execute(
+                "DELETE FROM deployments WHERE environment = ? AND id NOT IN"
+                " (SELECT id FROM deployments WHERE environment = ? ORDER BY started DESC, id DESC LIMIT ?)",
+                (row["environment"], row["environment"], self.keep),
+            )
+
+    def phase_started(self, deployment: str, number: int) -> None:
+        self._do("UPDATE phases SET state = 'running', started = ? WHERE deployment = ? AND number = ?", time.time(), deployment, number)
+
+    def phase_ended(self, deployment: str, number: int, state: str, reason: str = "") -> None:
+        """``state`` is ``succeeded``, ``failed`` or ``interrupted``."""
+        self._do(
+            "UPDATE phases SET state = ?, reason = ?, ended = ? WHERE deployment = ? AND number = ?", state, reason, time.time(), deployment, number
+        )
+
+    def ended(self, deployment: str, state: str, reason: str = "") -> None:
+        """``state`` is ``succeeded``, ``failed`` or ``interrupted``."""
+        self._do("UPDATE deployments SET state = ?, reason = ?, ended = ? WHERE id = ?", state, reason, time.time(), deployment)
+
+    def run_started(self, deployment: str, phase: int, node: str, run_id: str, attempt: int, passing: int = 1) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            *(deployment, phase, passing, node, attempt, run_id, time.time()),
+        )
+
+    def run_noted(self, deployment: str, phase: int, node: str, attempt: int, note: str, passing: int = 1) -> None:
+        """Record what is known of a run that goes on: silent since when, waiting for a lock."""
+        self._do(
+            "UPDATE runs SET note = ? WHERE deployment = ? AND phase = ? AND pass = ? AND node = ? AND attempt = ?",
+            *(note, deployment, phase, passing, node, attempt),
+        )
+
+    def run_ended(self, deployment: str, phase: int, node: str, run_id: str, attempt: int, outcome, passing: int = 1) -> None:
+        """Record a node's verdict (``outcome`` is a :class:`verdicts.Outcome`), whether or not its run was started."""
+        self._do(
+            "INSERT INTO runs (deployment, phase, pass, node, attempt, run_id, verdict, reason, seconds, ended, details)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+            " verdict = excluded.verdict, reason = excluded.reason, seconds = excluded.seconds, ended = excluded.ended,"
+            " details = excluded.details, note = ''",
+            *(deployment, phase, passing, node, attempt, run_id, outcome.verdict, outcome.reason, outcome.seconds, time.time()),
+            json.dumps(dict(outcome.details)),
+        )
+
+    def round(self, deployment: str, phase: int, number: int, good: bool, answers: Iterable[Mapping]) -> None:
+        """Record one round of a gate: for each check and node, ``check, node, good, said``."""
+        self._do(
+            "REPLACE INTO rounds (deployment, phase, round, at, good, answers) VALUES (?, ?, ?, ?, ?, ?)",
+            *(deployment, phase, number, time.time(), good, json.dumps(list(answers))),
+        )
+
+    # -- what happened -------------------------------------------------------------------------------------------
+
+    def deployment(self, deployment: str) -> dict | None:
+        """
+        Return a deployment whole, or None: its columns, ``phases`` in order, each with ``runs`` (the last attempt of each node and pass;
+        ``details`` parsed) and, for a gate, ``rounds``: their number, and ``last``, the answers of the last one.
+        """
+        with self._open() as db:
+            row = db.execute("SELECT * FROM deployments WHERE id = ?", (deployment,)).fetchone()
+            return self._whole(db, row) if row else None
+
+    def deployments(self, environment: str | None = None, limit: int = 20) -> list[dict]:
+        """Return the newest deployments, newest first, without their phases."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT * FROM deployments WHERE ? IS NULL OR environment = ? ORDER BY started DESC, id DESC LIMIT ?",
+                (environment, environment, limit),
+            ).fetchall()
+            return [self._head(db, row) for row in rows]
+
+    def seconds(self, environment: str, scenario: str) -> dict[str, float]:
+        """Return how long each phase took when it last succeeded, by its sentence."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT name, phases.ended - phases.started AS seconds FROM phases JOIN deployments ON id = deployment"
+                " WHERE environment = ? AND scenario = ? AND noop = 0 AND phases.state = 'succeeded' AND phases.started IS NOT NULL"
+                " ORDER BY phases.ended",
+                (environment, scenario),
+            ).fetchall()
+        return {row["name"]: row["seconds"] for row in rows}
+
+    def _head(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
+        """A deployment's own row. One that is `running` though its process has died reads `interrupted`."""
+        head = {**row, "arguments": json.loads(row["arguments"]), "noop": bool(row["noop"]), "partial": bool(row["partial"])}
+        holder = self._holder(db, row["environment"]) if row["state"] == "running" else None
+        if row["state"] == "running" and not (holder and holder.deployment == row["id"] and holder.alive):
+            head.update(state="interrupted", reason="the process that ran it has died; the runs on the nodes may go on")
+        return head
+
+    def _whole(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
+        whole = self._head(db, row)
+        phases = {
+            phase["number"]: {**phase, "roles": json.loads(phase["roles"]), "nodes": json.loads(phase["nodes"]), "runs": []}
+            for phase in db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (row["id"],))
+        }
+        for run in db.execute(
+            "SELECT *, MAX(attempt) FROM runs WHERE deployment = ? GROUP BY phase, pass, node ORDER BY phase, pass, started, node", (row["id"],)
+        ):
+            phases[run["phase"]]["runs"].append({**run, "details": json.loads(run["details"])})
+        for last in db.execute(
+            "SELECT phase, MAX(round) AS rounds, good, answers FROM rounds WHERE deployment = ? GROUP BY phase", (row["id"],)
+        ):
+            phases[last["phase"]].update(rounds=last["rounds"], last=json.loads(last["answers"]))
+        return {**whole, "phases": list(phases.values())}
+
+    # -- the file ------------------------------------------------------------------------------------------------
+
+    def _do(self, statement: str, *values) -> None:
+        with self._open() as db:
+            db.execute(statement, values)
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """A connection for one use: committed at the end, rolled back on an error, closed in both cases."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise doors.Refused(f"the journal {self.path} cannot be opened: {error}; see os_orchestrator:journal in the master's configuration") from error
+        try:
+            db.row_factory = sqlite3.Row
+            db.execute("PRAGMA foreign_keys = ON")
+            self._prepare(db)
+            yield db
+            if db.in_transaction:
+                db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise doors.Refused(f"the journal {self.path} cannot be used: {error}") from error
+        finally:
+            db.close()
+
+    def _prepare(self, db: sqlite3.Connection) -> None:
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if version == SCHEMA:
+            return
+        if version > SCHEMA:
+            raise doors.Refused(f"the journal {self.path} was written by a newer os-orchestrator (tables {version}, known {SCHEMA}); upgrade this one")
+        # WAL: readers never wait for a deployment that writes.
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("BEGIN EXCLUSIVE")
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            for statement in filter(str.strip, _TABLES.split(";")):
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {SCHEMA}")
+        db.execute("COMMIT")
+
+
+def of(opts: Mapping) -> Journal:
+    """Return the journal that the master's configuration names: ``os_orchestrator: {journal: PATH, keep: COUNT}``."""
+    settings = opts.get("os_orchestrator") or {}
+    default = os.path.join(opts.get("cachedir") or "/var/cache/salt/master", "os_orchestrator", "journal.sqlite")
+    return Journal(settings.get("journal", default), settings.get("keep", 200))
+
+
+def user() -> str:
+    """Return the name of who runs this process, behind sudo too."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _interrupt(db: sqlite3.Connection, deployment: str, reason: str) -> None:
+    db.execute("UPDATE deployments SET state = 'interrupted', reason = ? WHERE id = ? AND state = 'running'", (reason, deployment))
+    db.execute("UPDATE phases SET state = 'interrupted' WHERE deployment = ? AND state = 'running'", (deployment,))
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _started(pid: int) -> str:
+    """Return when a process was started, in the kernel's ticks since boot, or nothing when there is no such process: with the pid, its identity."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return ""

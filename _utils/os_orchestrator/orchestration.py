@@ -1,0 +1,273 @@
+"""
+A deployment, phase by phase: begun at its first phase, claimed at each, ended at the last or at the first that fails.
+
+The states `phase.puppet` and `phase.gate` call :func:`run_phase`, each in its turn; what they share lies in the journal and, for as long as the
+process lives, in :data:`_sessions`.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from os_orchestrator import doors, engine, environment, gates, journal, plan, progress, transport, verdicts
+
+
+@dataclass(frozen=True)
+class Door:
+    """Who began a deployment, and by which command: known at the door only, so taken there."""
+
+    user: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """
+    What a scenario's states are called with.
+
+    deployment
+        The jid of the orchestration.
+
+    pillar
+        The orchestration's pillar: ``environment``, and if given ``noop``, ``nodes``, ``from_phase``.
+
+    chunks
+        The low chunks of the whole scenario.
+
+    test
+        Whether Salt was called with ``test=True``: nothing is sent that changes a node, nothing is recorded.
+    """
+
+    opts: Mapping
+    deployment: str
+    pillar: Mapping
+    chunks: tuple[Mapping, ...]
+    test: bool
+
+
+@dataclass
+class _Session:
+    """What the phases of one deployment share in this process."""
+
+    plan: plan.Plan
+    deployment: engine.Deployment
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one phase: a state's ``result`` (None: would run), its comment, and the nodes that changed with what changed."""
+
+    result: bool | None
+    comment: str
+    changes: Mapping[str, str]
+
+
+#: The door of the command that runs in this context; without one, the phases were started by plain orchestration.
+door: contextvars.ContextVar[Door | None] = contextvars.ContextVar("door", default=None)
+_sessions: dict[str, _Session] = {}
+
+
+def load_plan(opts: Mapping, pillar: Mapping, chunks: Iterable[Mapping]) -> plan.Plan:
+    """Return the plan of a scenario for the environment that the pillar names; raises :class:`doors.Refused`."""
+    name = pillar.get("environment")
+    if not isinstance(name, str) or not name:
+        raise doors.Refused("""no environment was named; add pillar='{"environment": "NAME"}' or use salt-run deployment.run NAME SCENARIO""")
+    noop = doors.boolean(pillar.get("noop", False), "noop")
+    selection = plan.Selection(doors.strings(pillar.get("nodes"), "nodes"), pillar.get("from_phase"))
+    return plan.build(chunks, load_environment(opts, name), noop=noop, selection=selection)
+
+
+def load_environment(opts: Mapping, name: str) -> environment.Environment:
+    """Return an environment, its roles resolved against the keys that the master has accepted."""
+    return environment.load(opts, name, transport.accepted_keys(opts), lambda target, kind: transport.match(opts, target, kind))
+
+
+def run_phase(order: Order, name: str) -> Result:
+    """Run one phase of a deployment; at its first phase the whole scenario is checked and the deployment is begun."""
+    if order.test:
+        return _rehearse(order, name)
+    session = _session(order)
+    if session.stopped:
+        return Result(False, "not started: the deployment has ended", {})
+    phase = session.plan.phase(name)
+    claimed = session.deployment.journal
+    claimed.claim(session.plan.environment.name, order.deployment, _door().user)
+    with transport.Bus(order.opts) as bus:
+        session.deployment = _listened(session, bus, order.opts)
+        _announce(session, phase)
+        try:
+            result = Result(True, f"left out: {phase.left_out}", {}) if phase.left_out else _run(session, phase, bus, order.opts)
+        except (KeyboardInterrupt, SystemExit):
+            return _interrupted(session, phase)
+        except Exception as error:
+            _end(session, "failed", f"{phase.name}: {error}")
+            raise
+        _finish(session, phase, result)
+    return result
+
+
+def run_single(opts: Mapping, deployment: str, single: plan.Plan) -> Result:
+    """Run a plan of one phase outside any scenario, with the same claim, journal and truth."""
+    order = Order(opts, deployment, {}, (), False)
+    _sessions[deployment] = _begun(order, single)
+    return run_phase(order, single.phases[0].name)
+
+
+def absent(opts: Mapping, the_plan: plan.Plan) -> dict[str, str]:
+    """Return why each node of a plan that cannot be reached cannot, by node."""
+    nodes = dict.fromkeys(node for phase in the_plan.phases if not phase.left_out for node in phase.nodes)
+    with transport.Bus(opts) as bus:
+        return engine.present(bus, nodes, transport.accepted_keys(opts), the_plan.environment.puppet["ping_timeout"])
+
+
+# -- one phase -------------------------------------------------------------------------------------------------------
+
+
+def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
+    deployment, began = session.deployment, time.monotonic()
+    deployment.journal.phase_started(deployment.id, phase.number)
+    deployment.tell_of(phase, "phase/started", kind=phase.kind, roles=list(phase.roles), nodes=list(phase.nodes))
+    if phase.kind == "gate":
+        opened, reason = gates.Gate(deployment, phase, bus).run()
+        result = Result(opened, reason or "open", {})
+    else:
+        outcomes = engine.Pass(deployment, phase, bus, transport.accepted_keys(opts)).run()
+        reason = engine.in_words(outcomes)
+        result = Result(not reason, _comment(outcomes), _changes(outcomes))
+    state = "succeeded" if result.result else "failed"
+    deployment.journal.phase_ended(deployment.id, phase.number, state, reason)
+    deployment.tell_of(phase, "phase/ended", state=state, reason=reason, seconds=time.monotonic() - began)
+    return result
+
+
+def _comment(outcomes: Mapping[str, verdicts.Outcome]) -> str:
+    """Return a phase's result as lines: how many nodes came to which verdict, then each bad node with its reason."""
+    counts: dict[str, int] = {}
+    for outcome in outcomes.values():
+        counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
+    lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.items())]
+    lines += [f"{node}: {o.verdict}" + (f", {o.reason}" if o.reason else "") for node, o in outcomes.items() if not o.good]
+    return "\n".join(lines)
+
+
+def _changes(outcomes: Mapping[str, verdicts.Outcome]) -> dict[str, str]:
+    return {
+        node: progress.did(outcome.verdict, outcome.reason, outcome.details) or outcome.verdict
+        for node, outcome in outcomes.items()
+        if outcome.verdict in ("changed", "tolerated") or outcome.resources.get("changed")
+    }
+
+
+def _rehearse(order: Order, name: str) -> Result:
+    """``test=True``: say which nodes a phase would run, and whether they answer; start no Puppet and record nothing."""
+    rehearsed = load_plan(order.opts, order.pillar, order.chunks)
+    phase = rehearsed.phase(name)
+    if phase.left_out:
+        return Result(True, f"would be left out: {phase.left_out}", {})
+    with transport.Bus(order.opts) as bus:
+        timeout = phase.options.get("ping_timeout", rehearsed.environment.puppet["ping_timeout"])
+        missing = engine.present(bus, phase.nodes, transport.accepted_keys(order.opts), timeout)
+    if missing:
+        return Result(False, "\n".join(f"{node}: missing, {reason}" for node, reason in missing.items()), {})
+    verb = "would run Puppet on" if phase.kind == "puppet" else f"gate {phase.gate.name} would ask"
+    return Result(None, f"{verb} {', '.join(phase.nodes)}", {})
+
+
+# -- the deployment around it ------------------------------------------------------------------------------------------
+
+
+def _session(order: Order) -> _Session:
+    """Return the session of a deployment, begun now if this is its first phase."""
+    if order.deployment not in _sessions:
+        _sessions[order.deployment] = _begun(order, load_plan(order.opts, order.pillar, order.chunks))
+    return _sessions[order.deployment]
+
+
+def _begun(order: Order, the_plan: plan.Plan) -> _Session:
+    record = journal.of(order.opts)
+    settings = order.opts.get("os_orchestrator") or {}
+    poll_interval = doors.number(settings.get("poll_interval", engine.POLL_INTERVAL), "os_orchestrator:poll_interval", minimum=0.1)
+    who = _door()
+    environment_name = the_plan.environment.name
+    record.claim(environment_name, order.deployment, who.user)
+    record.begin(
+        {
+            "id": order.deployment,
+            "environment": environment_name,
+            "scenario": the_plan.scenario,
+            "user": who.user,
+            "door": who.name,
+            "noop": the_plan.noop,
+            "partial": the_plan.partial,
+            "digest": the_plan.digest,
+            "arguments": {"excluded": dict(the_plan.environment.excluded)},
+        },
+        [_row(phase) for phase in the_plan.phases],
+    )
+    return _Session(the_plan, engine.Deployment(order.deployment, the_plan, record, (), poll_interval))
+
+
+def _row(phase: plan.Phase) -> dict:
+    return {
+        "number": phase.number,
+        "name": phase.name,
+        "kind": phase.kind,
+        "roles": list(phase.roles),
+        "nodes": list(phase.nodes),
+        "state": "left_out" if phase.left_out else "planned",
+        "reason": phase.left_out,
+    }
+
+
+def _listened(session: _Session, bus: transport.Bus, opts: Mapping) -> engine.Deployment:
+    """Return the deployment with those who listen to it: the bus, and the terminal of who typed the command."""
+    old = session.deployment
+    lines = tuple(sink for sink in old.sinks if isinstance(sink, progress.Lines))
+    if not lines and opts.get("__cli") == "salt-run":
+        lines = (progress.Lines(),)
+    return engine.Deployment(old.id, old.plan, old.journal, (lambda step: bus.fire(step.tag, step.event), *lines), old.poll_interval)
+
+
+def _announce(session: _Session, phase: plan.Phase) -> None:
+    deployment, the_plan = session.deployment, session.plan
+    if phase.number == 1:
+        title = f"{the_plan.environment.name} {the_plan.scenario}"
+        deployment.tell("deployment/started", id=deployment.id, title=title, user=_door().user, noop=the_plan.noop, phases=len(the_plan.phases))
+    if phase.left_out:
+        deployment.tell_of(phase, "phase/left_out", reason=phase.left_out)
+
+
+def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
+    """End the deployment with its last phase, or with the first that fails: nothing that follows may start."""
+    if result.result and phase.number < len(session.plan.phases):
+        return
+    state = "succeeded" if result.result else "failed"
+    _end(session, state, "" if result.result else f"{phase.name}: {result.comment.splitlines()[-1]}")
+
+
+def _interrupted(session: _Session, phase: plan.Phase) -> Result:
+    session.deployment.journal.phase_ended(session.deployment.id, phase.number, "interrupted")
+    sentence = f"interrupted in phase {phase.number}, {phase.name}; the runs on the nodes go on"
+    _end(session, "interrupted", sentence)
+    return Result(False, sentence, {})
+
+
+def _end(session: _Session, state: str, reason: str) -> None:
+    """Record the end and give the environment back; a session that did not succeed is kept, so that no later phase of it starts."""
+    session.stopped = True
+    deployment, environment_name = session.deployment, session.plan.environment.name
+    deployment.journal.ended(deployment.id, state, reason)
+    deployment.journal.release(environment_name, deployment.id)
+    row = deployment.journal.deployment(deployment.id)
+    title = f"{environment_name} {session.plan.scenario}"
+    deployment.tell("deployment/ended", title=title, state=state, reason=reason, seconds=row["ended"] - row["started"])
+    if state == "succeeded":
+        _sessions.pop(deployment.id, None)
+
+
+def _door() -> Door:
+    return door.get() or Door(journal.user(), "state.orch")

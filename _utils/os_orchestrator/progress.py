@@ -1,0 +1,135 @@
+"""
+What is shown while a deployment runs: the steps, as plain lines for a terminal or a log, and as events for the bus.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TextIO
+
+#: Version of the events' data, in each of them; a field may be added under the same version, none removed or changed.
+EVENT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """
+    One thing that has happened in a deployment; in the journal already when it is told here.
+
+    what
+        ``deployment/started``, ``phase/started``, ``phase/left_out``, ``node/started``, ``node/noted``, ``node/ended``, ``gate/round``,
+        ``phase/ended``, ``deployment/ended``.
+
+    data
+        Plain values: ``phase`` and ``name`` (its number and sentence) for all but the deployment's own, ``node`` for a node's.
+    """
+
+    what: str
+    environment: str
+    deployment: str
+    data: Mapping = field(default_factory=dict)
+
+    @property
+    def tag(self) -> str:
+        return f"os-orchestrator/{self.environment}/{self.deployment}/{self.what}"
+
+    @property
+    def event(self) -> dict:
+        return {"version": EVENT_VERSION, "environment": self.environment, "deployment": self.deployment, "what": self.what, **self.data}
+
+
+Sink = Callable[[Step], None]
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as an operator says it: ``4.2 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{int(seconds) // 60} min {int(seconds) % 60:02d} s"
+    return f"{int(seconds) // 3600} h {int(seconds) % 3600 // 60:02d} min"
+
+
+def clock(at: float | None = None) -> str:
+    """Return a time of day of this machine."""
+    return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def did(verdict: str | None, reason: str, details: Mapping) -> str:
+    """Return in a few words what a run did, or why it is bad."""
+    resources = details.get("resources", {})
+    words = []
+    if verdict in ("changed", "tolerated") and resources.get("changed"):
+        words.append(f"{resources['changed']} changed")
+    if verdict == "changed" and details.get("noop"):
+        words = [f"{resources.get('out_of_sync', 0)} would change"]
+    if verdict == "tolerated":
+        named = ", ".join(str(f.get("resource")) for f in details.get("failures", ()) if f.get("tolerated"))
+        words.append(f"tolerated: {shorten(named, 60)}")
+    elif reason:
+        words.append(reason)
+    return ", ".join(words)
+
+
+def shorten(words: str, width: int) -> str:
+    return words if len(words) <= width else words[: width - 1].rstrip() + "…"
+
+
+class Lines:
+    """Steps as plain lines: one as each node starts and one as it ends."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self._stream = stream
+        self._width = 8
+        self._phases = 0
+
+    def __call__(self, step: Step) -> None:
+        writer = getattr(self, "_" + re.sub(r"\W", "_", step.what), None)
+        line = writer(step.data) if writer else ""
+        if line:
+            # Taken anew each time: a test or a wrapper may have replaced it.
+            print(line, file=self._stream or sys.stderr, flush=True)
+
+    def _head(self, data: Mapping) -> str:
+        return f"{clock()} [{data['phase']}/{self._phases}] {data['name']}"
+
+    def _deployment_started(self, data: Mapping) -> str:
+        self._phases = data["phases"]
+        noop = ", noop: nothing is changed" if data["noop"] else ""
+        return f"{clock()} {data['title']}{noop}, by {data['user']}, deployment {data['id']}"
+
+    def _phase_started(self, data: Mapping) -> str:
+        self._width = min(40, max((len(node) for node in data["nodes"]), default=8))
+        count = len(data["nodes"])
+        on = ", ".join(data["nodes"]) if count <= 6 else f"{count} nodes"
+        return f"{self._head(data)}: {on}"
+
+    def _phase_left_out(self, data: Mapping) -> str:
+        return f"{self._head(data)}: left out, {data['reason']}"
+
+    def _node_started(self, data: Mapping) -> str:
+        again = f" again (attempt {data['attempt']})" if data["attempt"] > 1 else ""
+        return f"{clock()}   {data['node']:<{self._width}}  started{again}"
+
+    def _node_noted(self, data: Mapping) -> str:
+        return f"{clock()}   {data['node']:<{self._width}}  {data['note']}"
+
+    def _node_ended(self, data: Mapping) -> str:
+        took = f"{data['seconds']:7.1f} s" if data["seconds"] else " " * 9
+        return f"{clock()}   {data['node']:<{self._width}}  {data['verdict']:<11}{took}  {data['did']}".rstrip()
+
+    def _gate_round(self, data: Mapping) -> str:
+        if data["good"]:
+            return f"{clock()}   round {data['in_a_row']} of {data['successes']} is good"
+        return f"{clock()}   waiting: {data['held_by']}" if data["news"] else ""
+
+    def _phase_ended(self, data: Mapping) -> str:
+        tail = f": {data['reason']}" if data["reason"] else ""
+        return f"{self._head(data)} {data['state']} after {duration(data['seconds'])}{tail}"
+
+    def _deployment_ended(self, data: Mapping) -> str:
+        return f"{clock()} {data['title']} {data['state']} after {duration(data['seconds'])}"

@@ -1,0 +1,137 @@
+"""
+Salt's keys, client and event bus: who has a key, what is sent, what comes back.
+
+Everything that this project sends to nodes and hears from them passes through :class:`Bus`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import salt.client
+import salt.key
+import salt.utils.event
+import salt.utils.minions
+from salt.exceptions import SaltException
+
+from os_orchestrator import doors
+
+#: Bus tags that matter here begin with one of these; the rest of the bus is other people's.
+_RETURN, _START = "salt/job/", "salt/minion/"
+
+
+@dataclass(frozen=True)
+class Return:
+    """What a node answered to a job. ``answer`` is as the node sent it: any type, any size."""
+
+    node: str
+    jid: str
+    answer: object
+    retcode: object
+
+
+@dataclass(frozen=True)
+class Started:
+    """A node's minion has (re)started."""
+
+    node: str
+
+
+class Unreachable(Exception):
+    """The master could not send: it is not running, or refuses."""
+
+
+def accepted_keys(opts: Mapping) -> frozenset[str]:
+    """Return the ids whose keys the master has accepted."""
+    return frozenset(salt.key.get_key(dict(opts)).list_keys().get("minions", ()))
+
+
+def match(opts: Mapping, target: str, target_type: str = "glob") -> list[str]:
+    """Return the ids, of accepted keys, that a Salt target matches: sorted, from the master's own data."""
+    found = salt.utils.minions.CkMinions(dict(opts)).check_minions(target, target_type)
+    return sorted(set(found.get("minions", ())))
+
+
+class Bus:
+    """
+    A subscription to the master's event bus and a client that publishes to nodes.
+
+    Subscribed before anything is published, so no answer is missed. Use as a context manager.
+    ``opts`` needs ``conf_file`` alone: the client reads the master's configuration itself, since the ``__opts__``
+    of a reactor or of an orchestration may lack what publishing needs.
+    """
+
+    def __init__(self, opts: Mapping):
+        self._conf_file = opts["conf_file"]
+
+    def __enter__(self):
+        self._client = salt.client.LocalClient(c_path=self._conf_file, auto_reconnect=True)
+        self._events = salt.utils.event.get_event(
+            "master", sock_dir=self._client.opts["sock_dir"], opts=self._client.opts, listen=True
+        )
+        if not self._events.connect_pub(timeout=5):
+            self.__exit__(None, None, None)
+            raise doors.Refused(
+                f"the event bus of the master does not answer in {self._client.opts['sock_dir']}; is salt-master running?"
+            )
+        return self
+
+    def __exit__(self, *_exc):
+        self._events.destroy()
+        self._client.destroy()
+
+    def publish(self, nodes: Iterable[str], function: str, kwargs: Mapping | None = None, args: Iterable = ()) -> str:
+        """Send one job to an explicit list of nodes and return its jid. Raises :class:`Unreachable`."""
+        try:
+            sent = self._client.run_job(list(nodes), function, list(args), tgt_type="list", kwarg=dict(kwargs or {}))
+        except SaltException as error:
+            raise Unreachable(str(error) or "the master's publisher does not answer; is salt-master running?") from error
+        if not sent.get("jid"):
+            raise Unreachable("the master published nothing: it knows none of these nodes")
+        return str(sent["jid"])
+
+    def next(self, wait: float) -> Return | Started | None:
+        """Return the next answer or start of a node, or None when ``wait`` seconds have passed without one."""
+        end = time.monotonic() + wait
+        while True:
+            left = end - time.monotonic()
+            event = self._events.get_event(wait=max(left, 0.01), full=True, auto_reconnect=True)
+            heard = _read(event) if event else None
+            if heard or left <= 0:
+                return heard
+
+    def call(self, nodes: Iterable[str], function: str, timeout: float, kwargs: Mapping | None = None, args=()) -> dict[str, Return]:
+        """Run a function on nodes and return the answers that came within ``timeout`` seconds, by node."""
+        asked = set(nodes)
+        answers: dict[str, Return] = {}
+        if not asked:
+            return answers
+        jid = self.publish(asked, function, kwargs, args)
+        end = time.monotonic() + timeout
+        while asked - answers.keys() and time.monotonic() < end:
+            heard = self.next(end - time.monotonic())
+            if isinstance(heard, Return) and heard.jid == jid and heard.node in asked:
+                answers.setdefault(heard.node, heard)
+        return answers
+
+    def fire(self, tag: str, data: Mapping) -> None:
+        """Put an event on the master's bus."""
+        self._events.fire_event(dict(data), tag)
+
+
+def _read(event: object) -> Return | Started | None:
+    """Return what an event of the bus says of a node, or None when it is about something else."""
+    if not isinstance(event, Mapping):
+        return None
+    tag, data = str(event.get("tag", "")), event.get("data")
+    parts = tag.split("/")
+    if not isinstance(data, Mapping):
+        return None
+    if tag.startswith(_RETURN) and len(parts) == 5 and parts[3] == "ret":
+        # The id in the tag is the one that the master put there; a minion writes the data.
+        return Return(node=parts[4], jid=parts[2], answer=data.get("return"), retcode=data.get("retcode", 0))
+    if tag.startswith(_START) and len(parts) == 4 and parts[3] == "start":
+        return Started(node=parts[2])
+    return None

@@ -1,0 +1,165 @@
+"""
+From what a node answered to one word: the verdict. Pure, and suspicious: an answer is input from another machine.
+
+A good verdict must be shown by every fact that comes with it; whatever is unclear, contradicts itself or was not asked for is bad.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+#: Each verdict of a node or of the master about it, and whether it is good.
+GOOD = {
+    "unchanged": True,
+    "changed": True,
+    "tolerated": True,
+    "kept": True,
+    "not_asked": True,
+    "failed": False,
+    "no_catalog": False,
+    "disabled": False,
+    "busy": False,
+    "timed_out": False,
+    "killed": False,
+    "not_started": False,
+    "missing": False,
+    "lost": False,
+    "skipped": False,
+    "interrupted": False,
+}
+#: Those that a node may give about its own run.
+OF_NODES = frozenset(GOOD) - {"kept", "not_asked", "missing", "lost", "skipped", "interrupted"}
+
+#: Puppet's exit codes under ``--detailed-exitcodes`` that can stand behind a good verdict.
+_EXIT_CODES = {"unchanged": {0}, "changed": {2}, "tolerated": {4, 6}}
+_COUNTS = ("total", "changed", "failed", "failed_to_restart", "skipped", "out_of_sync", "restarted", "corrective_change")
+_LISTS = {"failures": 50, "changes": 50, "slowest": 5}
+_TEXTS = ("environment", "config_version", "transaction_uuid", "puppet_version", "started", "finished", "mode")
+_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one node in one phase. ``verdict`` is None while its run goes on."""
+
+    verdict: str | None
+    reason: str = ""
+    seconds: float = 0.0
+    details: Mapping = field(default_factory=dict)
+
+    @property
+    def good(self) -> bool:
+        return GOOD.get(self.verdict, False)
+
+    @property
+    def resources(self) -> Mapping:
+        return self.details.get("resources", {})
+
+
+def text(value: object, limit: int = 500) -> str:
+    """Return a value as one printable line of at most ``limit`` characters: no control or direction characters."""
+    shown = value if isinstance(value, str) else repr(value) if isinstance(value, (bytes, bytearray)) else str(value)
+    shown = _CONTROL.sub(" ", shown[: 4 * limit]).strip()
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def judge(answer: object, retcode: object, *, run_id: str, noop: bool) -> Outcome:
+    """
+    Return what an answer to ``puppet_agent.run`` says of the run.
+
+    answer
+        What the node returned: trusted in nothing.
+
+    retcode
+        The job's return code; a good verdict needs 0.
+
+    run_id, noop
+        What was asked: another run's outcome, or a real run's in place of a noop one, is not believed.
+    """
+    if not isinstance(answer, Mapping):
+        return _unintelligible(answer)
+    if answer.get("run_id") != run_id:
+        return Outcome("failed", f"answered for run {text(answer.get('run_id'), 80)}, asked for {run_id}")
+    verdict = answer.get("verdict")
+    if verdict is None:
+        return Outcome(None, text(answer.get("reason") or ""))
+    if not isinstance(verdict, str) or verdict not in OF_NODES:
+        return Outcome("failed", f"answered with an unknown verdict, {text(verdict, 80)}")
+    details = _details(answer)
+    reason = text(answer.get("reason") or "")
+    doubt = _doubt(verdict, answer, retcode, details, noop) if GOOD[verdict] else ""
+    return Outcome("failed" if doubt else verdict, doubt or reason, _seconds(answer.get("seconds")), details)
+
+
+def _unintelligible(answer: object) -> Outcome:
+    if isinstance(answer, str) and "is not available" in answer[:200]:
+        return Outcome("not_started", f"{text(answer, 120)} on this node; salt NODE saltutil.sync_all brings it")
+    if isinstance(answer, str) and "Passed invalid arguments" in answer[:200]:
+        return Outcome("not_started", f"this node has another version of puppet_agent: {text(answer, 200)}; salt NODE saltutil.sync_all")
+    said = text(answer.removeprefix("ERROR: ") if isinstance(answer, str) else answer, 300)
+    return Outcome("failed", f"answered something that is no outcome of a run: {said}")
+
+
+def _doubt(verdict: str, answer: Mapping, retcode: object, details: Mapping, noop: bool) -> str:
+    """Return why a good verdict is not believed, or nothing."""
+    exit_code, resources = answer.get("exit_code"), details["resources"]
+    if retcode not in (0, None) or isinstance(retcode, bool):
+        return f"says {verdict}, but its job ended with {text(retcode, 40)}"
+    if bool(answer.get("noop")) is not noop:
+        return f"ran {'for real' if noop else 'with --noop'}, asked for the opposite"
+    # Under noop Puppet exits 0 whatever would change.
+    if exit_code not in ({0} if noop else _EXIT_CODES[verdict]) or isinstance(exit_code, bool):
+        return f"says {verdict}, but Puppet exited {text(exit_code, 40)}"
+    if verdict != "tolerated" and (resources["failed"] or resources["failed_to_restart"]):
+        return f"says {verdict}, but {resources['failed'] + resources['failed_to_restart']} resources failed"
+    if not details["transaction_uuid"]:
+        return f"says {verdict}, but shows no report of its run"
+    return ""
+
+
+def _details(answer: Mapping) -> dict:
+    """Return the known fields of an answer, bounded and printable, whatever their types were."""
+    resources = answer.get("resources")
+    resources = resources if isinstance(resources, Mapping) else {}
+    details: dict = {name: text(answer.get(name) or "", 120) for name in _TEXTS}
+    details["exit_code"] = answer["exit_code"] if isinstance(answer.get("exit_code"), int) else None
+    details["noop"] = answer.get("noop") is True
+    details["resources"] = {name: _count(resources.get(name)) for name in _COUNTS}
+    for name, most in _LISTS.items():
+        details[name] = [_row(row) for row in _first(answer.get(name), most) if isinstance(row, Mapping)]
+    details["log_tail"] = [text(line, 300) for line in _first(answer.get("log_tail"), 40)]
+    return _bounded(details)
+
+
+def _row(row: Mapping) -> dict:
+    return {
+        text(key, 40): value if isinstance(value, (bool, int)) or value is None else _seconds(value) if isinstance(value, float) else text(value)
+        for key, value in list(row.items())[:10]
+    }
+
+
+def _bounded(details: dict, limit: int = 65536) -> dict:
+    """Drop what is longest until the whole is at most ``limit`` characters of JSON."""
+    for name in ("log_tail", "changes", "slowest", "failures"):
+        if len(json.dumps(details)) <= limit:
+            break
+        details[name] = details[name][:5]
+    return details
+
+
+def _first(value: object, most: int) -> Iterable:
+    return value[:most] if isinstance(value, (list, tuple)) else ()
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value < 10**9:
+        return 0.0
+    return round(float(value), 3)
