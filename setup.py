@@ -21,7 +21,7 @@ setup(
         "mysql": ["PyMySQL"],
         "test": (HERE / "tests/requirements.txt").read_text().split(),
     },
-    # The repository is a Salt file root; the wheel carries the same tree, so that every way of installing finds the same paths.
+    # The repository is a Salt file root, and the wheel carries the same tree: every way finds the same paths.
     packages=["os_orchestrator", "os_orchestrator.fileroot"],
     package_dir={"os_orchestrator": "_utils/os_orchestrator", "os_orchestrator.fileroot": "."},
     package_data={

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import salt._logging
 from saltfactories.plugins.event_listener import EventListener
 
 LOOPBACK = "127.0.0.1"
@@ -8,8 +9,14 @@ LOOPBACK = "127.0.0.1"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session):
-    """Keep the log server of pytest-salt-factories, which listens on every address unless told otherwise, to loopback."""
+    """
+    Keep the log server of pytest-salt-factories to loopback; it listens on every address unless told otherwise.
+
+    Salt collects log records for a console that its programs set up later. There is none here, and at exit they
+    would be written below pytest's summary.
+    """
     session.config.pluginmanager.get_plugin("saltfactories-log-server").log_host = LOOPBACK
+    salt._logging.shutdown_temp_handler()
 
 
 @pytest.fixture(scope="session")

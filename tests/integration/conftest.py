@@ -1,4 +1,4 @@
-"""A house for the tests: one Salt master and five minions as processes on loopback, each minion with a Puppet of its own."""
+"""Houses for the tests: a Salt master and minions as processes on loopback, each minion with a Puppet of its own."""
 
 import json
 import os
@@ -8,13 +8,14 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import attr
 import psutil
 import pytest
 
-NODES = ("n1", "n2", "n3", "n4", "n5")
 TREE = ("_modules", "_output", "_runners", "_states", "_utils", "orch")
 BIN = Path(sys.executable).parent
 QUIET = {"log_level_logfile": "warning"}
@@ -35,19 +36,18 @@ class House:
     """The master, its minions by id, and what a test does with them."""
 
     root: Path
+    python: str
     master: object
     minions: dict = field(default_factory=dict)
 
     def command(self, program, *args):
         """Return the argument list of one of Salt's programs against this master, for ``subprocess``."""
-        return [str(BIN / program), "-c", self.master.config_dir, *args]
+        return [self.python, str(BIN / program), "-c", self.master.config_dir, *args]
 
     def run(self, program, *args, out="json", timeout=120):
         """Run one of Salt's programs and return its ``Result``; ``out=None`` leaves the outputter to the command."""
-        args = [*args, f"--out={out}"] if out else args
-        done = subprocess.run(
-            self.command(program, *args), capture_output=True, text=True, timeout=timeout, check=False
-        )
+        command = self.command(program, *args, *([f"--out={out}"] if out else []))
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
         return Result(done.returncode, done.stdout, done.stderr, _json(done.stdout))
 
     def salt_run(self, *args, **options):
@@ -121,29 +121,59 @@ def _puppet_settings(home):
 
 
 def _end_leftovers(root):
-    """End what still runs out of the house: every process that names its directory, which nobody else has."""
+    """End what still runs out of a house: every process that names its directory, which nobody else has."""
     for process in psutil.process_iter(["cmdline"]):
         if any(str(root) in word for word in process.info["cmdline"] or ()):
             process.kill()
 
 
+def _house(factories, master_id, nodes, master_options, minion_options):
+    """Return a house whose daemons are configured but not yet started."""
+    root = factories.root_dir
+    pillar = root / "pillar"
+    (pillar / "environments").mkdir(parents=True)
+    (pillar / "top.sls").write_text("{}")
+    ours = {**QUIET, "auto_accept": True, "worker_threads": 3, "pillar_roots": {"base": [str(pillar)]}}
+    master = factories.salt_master_daemon(master_id, overrides={**ours, **master_options})
+    house = House(root, factories.python_executable, master)
+    for node in nodes:
+        options = {**QUIET, "puppet_agent": _puppet_settings(house.puppet(node)), **minion_options}
+        house.minions[node] = master.salt_minion_daemon(node, overrides=options)
+    return house
+
+
 @pytest.fixture(scope="session")
-def house_root():
-    """A directory with a short path: Salt's sockets live below it."""
-    root = Path(tempfile.mkdtemp(prefix="oo-", dir="/tmp"))
-    yield root
+def salt_factories_config():
+    # Salt's sockets need short paths.
+    root = tempfile.mkdtemp(prefix="oo-", dir="/tmp")
+    yield {"root_dir": root, "slow_stop": False, "inject_sitecustomize": False}
     shutil.rmtree(root, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def salt_factories_config(house_root):
-    return {"root_dir": house_root, "slow_stop": False, "inject_sitecustomize": False}
+def open_house(salt_factories):
+    """Return a context manager that runs a house of its own: another Salt, other options, other nodes."""
+
+    @contextmanager
+    def opened(name, nodes, *, python=sys.executable, master_options, minion_options):
+        root = salt_factories.root_dir / name
+        factories = attr.evolve(salt_factories, root_dir=root, python_executable=str(python), scripts_dir=None)
+        house = _house(factories, f"{name}-master", nodes, master_options, minion_options)
+        try:
+            house.master.start()
+            _in_parallel(house.start_minion, nodes)
+            yield house
+        finally:
+            _in_parallel(lambda daemon: daemon.terminate(), [*house.minions.values(), house.master])
+            _end_leftovers(root)
+
+    return opened
 
 
 @pytest.fixture(scope="session")
-def file_root(house_root, repository):
-    """The repository as a Salt file root, without what only a checkout has: a virtual environment takes long to list."""
-    tree = house_root / "tree"
+def file_root(salt_factories, repository):
+    """The repository as a Salt file root, without its virtual environments, which take long to list."""
+    tree = salt_factories.root_dir / "tree"
     tree.mkdir()
     for name in TREE:
         (tree / name).symlink_to(repository / name)
@@ -151,26 +181,13 @@ def file_root(house_root, repository):
 
 
 @pytest.fixture(scope="session")
-def house(salt_factories, house_root, file_root, repository):
+def house(open_house, file_root, repository):
     """The master and five running minions, n1 to n5, which use this repository through ``module_dirs``."""
-    (house_root / "pillar/environments").mkdir(parents=True)
-    (house_root / "pillar/top.sls").write_text("{}")
-    common = {**QUIET, "module_dirs": [str(repository)]}
-    roots = {"file_roots": {"base": [str(file_root)]}, "pillar_roots": {"base": [str(house_root / "pillar")]}}
-    master = salt_factories.salt_master_daemon(
-        "master", overrides={**common, **roots, "auto_accept": True, "worker_threads": 3}
-    )
-    house = House(house_root, master)
-    for node in NODES:
-        puppet = _puppet_settings(house.puppet(node))
-        house.minions[node] = master.salt_minion_daemon(node, overrides={**common, "puppet_agent": puppet})
-    try:
-        master.start()
-        _in_parallel(house.start_minion, NODES)
-        yield house
-    finally:
-        _in_parallel(lambda daemon: daemon.terminate(), [*house.minions.values(), master])
-        _end_leftovers(house_root)
+    here = {"module_dirs": [str(repository)]}
+    roots = {"file_roots": {"base": [str(file_root)]}}
+    nodes = [f"n{number}" for number in range(1, 6)]
+    with open_house("h", nodes, master_options={**here, **roots}, minion_options=here) as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)
@@ -179,6 +196,6 @@ def _every_minion_is_up(request):
     yield
     if "house" in request.fixturenames:
         house = request.getfixturevalue("house")
-        for node in NODES:
-            if not house.minions[node].is_running():
+        for node, minion in house.minions.items():
+            if not minion.is_running():
                 house.start_minion(node)
