@@ -1,0 +1,506 @@
+"""
+An environment: what the pillar says of a set of nodes, checked as a whole and made one typed value.
+
+:func:`definitions` alone reads the pillar; all else here is pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import salt.config
+import salt.key
+import salt.pillar
+
+from os_orchestrator import doors, environment_schema
+
+#: The id whose pillar holds the environments, unless the master's configuration names another.
+PILLAR_ID = "os-orchestrator"
+
+_DEPTH = 32
+_KEY_STATES = {
+    "minions": "accepted",
+    "minions_pre": "pending",
+    "minions_rejected": "rejected",
+    "minions_denied": "denied",
+}
+Match = Callable[[str, str], Iterable[str]]
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role: its nodes without the excluded ones, and what it overrides of the environment's ``puppet``."""
+
+    name: str
+    nodes: tuple[str, ...]
+    options: Mapping = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """
+    One condition of a gate: an execution function, called on every node of a role, and what it must answer.
+
+    expect
+        True, ``equal``, ``{"value": X}``, or any other scalar, which the answer must equal.
+
+    key
+        The part of the answer to look at, a path with colons; None is all of it.
+
+    timeout
+        Seconds for one answer.
+    """
+
+    function: str
+    role: str
+    args: tuple = ()
+    kwargs: Mapping = dataclasses.field(default_factory=dict)
+    expect: object = True
+    key: str | None = None
+    timeout: float = 30
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Checks that must all hold in ``successes`` rounds in a row, ``interval`` seconds apart, within ``timeout`` seconds."""
+
+    name: str
+    checks: tuple[Check, ...]
+    successes: int = 1
+    interval: float = 5
+    timeout: float = 300
+
+
+@dataclass(frozen=True)
+class Environment:
+    """
+    A named set of nodes and settings. ``digest`` changes when its definition or the nodes of a role do.
+
+    puppet
+        Every setting of the ``puppet`` section, those not given with their defaults.
+
+    excluded
+        The nodes that are left out, with the reasons.
+    """
+
+    name: str
+    roles: Mapping[str, Role]
+    excluded: Mapping[str, str]
+    puppet: Mapping
+    phases: Mapping[str, Mapping]
+    gates: Mapping[str, Gate]
+    digest: str
+
+    def options(self, role_names: Iterable[str], phase_name: str, sls_arguments: Mapping) -> dict:
+        """
+        Return the settings for one phase: the environment's ``puppet`` < SLS argument < role < sentence.
+
+        Of several roles a later one wins. SLS arguments that are None count as not given.
+        """
+        given = {key: value for key, value in sls_arguments.items() if value is not None}
+        roles = [self.roles[role].options for role in role_names]
+        return functools.reduce(
+            dict.__or__, map(dict, [given, *roles, self.phases.get(phase_name, {})]), dict(self.puppet)
+        )
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong in a definition: where, what is there, and what to write instead."""
+
+    path: str
+    found: str
+    cure: str
+
+    def __str__(self):
+        return f"{self.path}: {self.found}; {self.cure}" if self.path else f"{self.found}; {self.cure}"
+
+
+class Invalid(doors.Refused):
+    """A definition with mistakes: all of them, a sentence and a line each."""
+
+    def __init__(self, mistakes: Iterable[Mistake]):
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(map(str, self.mistakes)))
+
+
+# -- plain values --------------------------------------------------------------------------------------------------
+
+
+def _at(path: Sequence) -> str:
+    """Return a path as Salt writes it, for example ``environments:prod:roles``."""
+    return ":".join(map(str, path))
+
+
+def _plain(value: object, path: tuple, mistakes: list[Mistake]) -> object:
+    """Return a value as JSON can hold it, noting what YAML can hold and JSON cannot."""
+    if len(path) > _DEPTH:
+        mistakes.append(Mistake(_at(path[:4]), "mappings or lists in each other without end", "write it flat"))
+        return None
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                mistakes.append(Mistake(_at(path), f"the key {_shown(key)} is no text", "put it in quotes"))
+        return {str(key): _plain(item, (*path, str(key)), mistakes) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return [_plain(item, (*path, index), mistakes) for index, item in enumerate(value)]
+    if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    mistakes.append(Mistake(_at(path), f"found {_shown(value)}", "write a text, a number, true or false"))
+    return None
+
+
+def _shown(value: object) -> str:
+    """Return in a few words what was found."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (Mapping, Sequence, Set)) and not isinstance(value, (str, bytes)):
+        return "a mapping" if isinstance(value, Mapping) else "a list"
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool, int)) else repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+# -- what the schema says ------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=None)
+def _validator(part: str):
+    """Return the validator of one part of the schema (``environment``, ``gate``, ``phase``)."""
+    try:
+        import jsonschema
+    except ImportError:
+        raise doors.Refused(
+            "environments cannot be checked: the Python library jsonschema is missing on the master; "
+            "install it with salt-pip install jsonschema"
+        ) from None
+    # JSON Schema's `$` would let a line end pass in Python.
+    whole = {"pattern": lambda _validator, pattern, value, _schema: _against(pattern, value, jsonschema)}
+    draft = jsonschema.validators.extend(jsonschema.Draft202012Validator, whole)
+    return draft(environment_schema.part(part))
+
+
+def _against(pattern: str, value: object, jsonschema) -> Iterator:
+    """Yield an error when a text does not match a pattern from its first to its last character."""
+    if isinstance(value, str) and not re.fullmatch(pattern, value):
+        yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+
+
+def _schema_mistakes(part: str, value: object, path: tuple) -> list[Mistake]:
+    """Return what a part of a definition has against the schema, in the order of the paths."""
+    errors = sorted(_validator(part).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
+    found = (mistake for error in errors for mistake in _mistakes(error, (*path, *error.absolute_path)))
+    return list(dict.fromkeys(found))
+
+
+def _mistakes(error, path: tuple) -> Iterator[Mistake]:
+    """Yield the mistakes in one error of the schema's validator."""
+    kind, value, schema = error.validator, error.instance, error.schema
+    known = schema.get("properties", {})
+    unknown = [key for key in value if key not in known] if isinstance(value, dict) else []
+    if "propertyNames" in error.absolute_schema_path:
+        yield Mistake(_at(path), f"found the {schema['$comment']} {_shown(value)}", f"write {_wanted(schema)}")
+    elif kind == "additionalProperties":
+        for key in unknown:
+            yield Mistake(
+                _at(path), f"unknown key {key!r}{doors.did_you_mean(key, known)}", f"known: {', '.join(known)}"
+            )
+    elif kind == "required":
+        for key in error.validator_value:
+            # A misspelt key has its own mistake, and needs no second one for what it was meant to be.
+            if key not in value and not doors.nearest(key, unknown):
+                yield Mistake(_at(path), f"{key} is missing", f"write {_wanted(known[key])} there")
+    elif kind == "dependentRequired":
+        lone = [key for key in error.validator_value if key in value and "target" not in value]
+        yield Mistake(_at(path), f"found {' and '.join(lone)} without target", "give a target, or the nodes alone")
+    elif kind == "oneOf":
+        if isinstance(value, dict) and not unknown:
+            both = "both nodes and target" if "nodes" in value else "neither nodes nor target"
+            yield Mistake(_at(path), f"found {both}", "give one of them")
+    else:
+        yield Mistake(_at(path), f"found {_shown(value)}", f"write {_wanted(schema)}")
+
+
+def _wanted(schema: Mapping) -> str:
+    return environment_schema.wanted(schema)
+
+
+# -- roles and gates -----------------------------------------------------------------------------------------------
+
+
+def _matched(definition: Mapping, match: Match) -> tuple[tuple[str, ...], str]:
+    """Return the nodes that a role's target matches, and what is wrong with that."""
+    target, expected = definition["target"], definition.get("count")
+    try:
+        nodes = tuple(sorted(set(match(target, definition.get("target_type", "glob")))))
+    except Exception as exc:
+        return (), f"target {target!r} cannot be matched: {exc}"
+    if not nodes:
+        return (), f"target {target!r} matches no node"
+    if expected is not None and len(nodes) != expected:
+        return nodes, f"target {target!r} matches {len(nodes)} nodes, {expected:g} expected"
+    return nodes, ""
+
+
+def _role(name: str, definition, accepted: Collection[str], excluded: Collection[str], match: Match, path: str):
+    """Return a role with all its nodes, the excluded ones too, and its mistakes."""
+    mapping = definition if isinstance(definition, dict) else {"nodes": definition}
+    mistakes = []
+    if "target" in mapping:
+        nodes, wrong = _matched(mapping, match)
+        if wrong:
+            cure = "look for missing keys with salt-key -L, or correct target and count; [] is a role without nodes"
+            mistakes.append(Mistake(path, wrong, cure))
+    else:
+        nodes = tuple(mapping["nodes"])
+        twice = sorted({node for node in nodes if nodes.count(node) > 1})
+        mistakes += [Mistake(path, f"{node} is there more than once", "write it once") for node in twice]
+    keyless = [node for node in dict.fromkeys(nodes) if node not in accepted and node not in excluded]
+    if keyless:
+        mistakes.append(Mistake(path, _keyless(keyless, accepted), _key_cure(keyless)))
+    return Role(name, nodes, mapping.get("puppet", {})), mistakes
+
+
+def _keyless(nodes: Sequence[str], accepted: Collection[str]) -> str:
+    """Return that nodes have no accepted key, with what one of them was probably meant to be."""
+    named = ", ".join(nodes[:5]) + (f" and {len(nodes) - 5} more" if len(nodes) > 5 else "")
+    return f"no accepted key of {named}{doors.did_you_mean(nodes[0], accepted) if len(nodes) == 1 else ''}"
+
+
+def _key_cure(nodes: Sequence[str]) -> str:
+    return f"see salt-key -L and accept (salt-key -a {nodes[0]}), or put under exclude with a reason"
+
+
+def _gate(name: str, definition: Mapping) -> Gate:
+    """Return a gate of a definition that the schema has passed."""
+    checks = tuple(Check(**{**check, "args": tuple(check.get("args", ()))}) for check in definition["checks"])
+    return Gate(name, checks, **{key: value for key, value in definition.items() if key != "checks"})
+
+
+def _too_short(gate: Gate, path: str) -> list[Mistake]:
+    """Return the mistake of a gate that times out before it can open."""
+    needed = gate.successes * gate.interval
+    if not gate.checks or needed <= gate.timeout:
+        return []
+    found = (
+        f"{gate.successes:g} successes every {gate.interval:g} s take {needed:g} s, its timeout is {gate.timeout:g} s"
+    )
+    return [Mistake(path, found, "raise timeout, or lower successes or interval")]
+
+
+def gate_from(name: str, mapping: Mapping) -> Gate:
+    """Return a gate from ``{checks, successes, interval, timeout}``; raises :class:`Invalid`. Its roles are not looked at."""
+    mistakes: list[Mistake] = []
+    definition = _plain(mapping, (), mistakes)
+    mistakes += _schema_mistakes("gate", definition, ())
+    if mistakes:
+        raise Invalid(mistakes)
+    return gate_with(_gate(name, definition), {})
+
+
+def gate_with(gate: Gate, overrides: Mapping) -> Gate:
+    """Return a gate with other ``successes``, ``interval`` or ``timeout``; raises :class:`Invalid`."""
+    mistakes: list[Mistake] = []
+    given = _plain(overrides, (), mistakes)
+    mistakes += _schema_mistakes("gate", {"checks": [], **given}, ())
+    changed = dataclasses.replace(gate, **given) if not mistakes else gate
+    mistakes += _too_short(changed, "")
+    if mistakes:
+        raise Invalid(mistakes)
+    return changed
+
+
+def phase_mistakes(options: Mapping) -> list[Mistake]:
+    """Return what is wrong with the options of a phase, as a scenario or ``phases`` of an environment gives them."""
+    mistakes: list[Mistake] = []
+    plain = _plain(options, (), mistakes)
+    return mistakes + _schema_mistakes("phase", plain, ())
+
+
+# -- the whole -----------------------------------------------------------------------------------------------------
+
+
+def build(name: str, definition: object, accepted: Collection[str], match: Match) -> Environment:
+    """
+    Return the environment of a definition; raises :class:`Invalid` with every mistake in it.
+
+    accepted
+        The ids whose keys the master has accepted.
+
+    match
+        ``match(target, target_type)`` returns the ids that a Salt target matches.
+    """
+    path = ("environments", name)
+    mistakes: list[Mistake] = []
+    plain = _plain(definition, path, mistakes)
+    noted = {mistake.path for mistake in mistakes}
+    named = environment_schema.SCHEMA["properties"]["environments"]["propertyNames"]
+    if not re.fullmatch(named["pattern"], name):
+        mistakes.append(Mistake("environments", f"found the environment {_shown(name)}", f"write {_wanted(named)}"))
+    mistakes += [m for m in _schema_mistakes("environment", plain, path) if m.path not in noted]
+    sound = _sound_parts(plain, path, mistakes)
+    excluded = sound["exclude"]
+    roles, gates = {}, {}
+    for role, found in sound["roles"].items():
+        roles[role], wrong = _role(role, found, accepted, excluded, match, _at((*path, "roles", role)))
+        mistakes += wrong
+    mistakes += _excluded_from_nothing(excluded, roles.values(), _at((*path, "exclude"))) if sound["whole"] else []
+    for gate, found in sound["gates"].items():
+        gates[gate] = _gate(gate, found)
+        where = (*path, "gates", gate)
+        mistakes += _too_short(gates[gate], _at(where)) + _unknown_roles(gates[gate], plain.get("roles"), where)
+    if mistakes:
+        raise Invalid(mistakes)
+    present = {role: _without(found, excluded) for role, found in roles.items()}
+    puppet = {**environment_schema.PUPPET_DEFAULTS, **plain.get("puppet", {})}
+    return Environment(name, present, excluded, puppet, plain.get("phases", {}), gates, _digest(plain, present))
+
+
+def _sound_parts(plain: object, path: tuple, mistakes: Iterable[Mistake]) -> dict:
+    """Return the roles, gates and exclusions without a mistake so far, and whether all the roles are sound (``whole``)."""
+    bad = {mistake.path for mistake in mistakes}
+    plain = plain if isinstance(plain, dict) else {}
+
+    def sound(*keys) -> bool:
+        where = _at((*path, *keys))
+        return where not in bad and not any(each.startswith(f"{where}:") for each in bad)
+
+    def entries(section: str) -> dict:
+        found = plain.get(section)
+        return {key: each for key, each in found.items() if sound(section, key)} if isinstance(found, dict) else {}
+
+    return {section: entries(section) for section in ("roles", "gates", "exclude")} | {"whole": sound("roles")}
+
+
+def _excluded_from_nothing(excluded: Iterable[str], roles: Iterable[Role], path: str) -> list[Mistake]:
+    """Return the mistakes of excluded nodes that are in no role."""
+    known = {node for role in roles for node in role.nodes}
+    return [
+        Mistake(path, f"{node} is in no role{doors.did_you_mean(node, known)}", "correct it, or take it out")
+        for node in excluded
+        if node not in known
+    ]
+
+
+def _unknown_roles(gate: Gate, roles: object, path: tuple) -> list[Mistake]:
+    """Return the mistakes of checks that ask a role which the environment does not have."""
+    known = roles if isinstance(roles, dict) else {}
+    cure = f"its roles are {', '.join(known) or 'none'}; add it, [] if it has no nodes here"
+    return [
+        Mistake(
+            _at((*path, "checks", index)), f"unknown role {check.role!r}{doors.did_you_mean(check.role, known)}", cure
+        )
+        for index, check in enumerate(gate.checks)
+        if check.role not in known
+    ]
+
+
+def _without(role: Role, excluded: Collection[str]) -> Role:
+    return dataclasses.replace(role, nodes=tuple(node for node in role.nodes if node not in excluded))
+
+
+def _digest(definition: Mapping, roles: Mapping[str, Role]) -> str:
+    """Return a SHA-256 over a definition and the nodes that it came to."""
+    whole = [definition, {name: role.nodes for name, role in roles.items()}]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
+
+
+# -- the pillar ----------------------------------------------------------------------------------------------------
+
+
+def load(opts: Mapping, name: str, accepted: Collection[str], match: Match) -> Environment:
+    """Return an environment of the pillar by name; raises :class:`doors.Refused`."""
+    return build(name, pick(definitions(opts), name), accepted, match)
+
+
+def pick(found: Mapping[str, object], name: str) -> object:
+    """Return the definition of one environment among all; raises :class:`doors.Refused` with what there is."""
+    if name not in found:
+        there = f"there are {', '.join(sorted(found))}" if found else "the pillar defines none"
+        raise doors.Refused(f"there is no environment {name!r}{doors.did_you_mean(name, found)}; {there}")
+    return found[name]
+
+
+def definitions(opts: Mapping) -> dict[str, dict]:
+    """
+    Return the environments' definitions by name, from the pillar of the virtual id alone.
+
+    The master's configuration is read anew: the options of an orchestration carry its own pillar, which would be merged in.
+    """
+    master = salt.config.master_config(opts["conf_file"])
+    virtual = pillar_id(master)
+    _refuse_a_key_of(virtual, master)
+    pillar = _compiled(virtual, master)
+    if pillar.get("_errors"):
+        raise doors.Refused("; ".join(f"pillar of {virtual}: {_render_error(error)}" for error in pillar["_errors"]))
+    if "environments" not in pillar:
+        near = doors.did_you_mean("environments", []) or doors.nearest("environments", pillar)
+        found = f"it has {near!r} instead" if near else "it has none"
+        raise doors.Refused(
+            f"the pillar of {virtual} defines no environments, {found}; "
+            f"list them under '{virtual}' in the pillar's top.sls, as pillar.example does"
+        )
+    found = pillar["environments"]
+    if not isinstance(found, Mapping):
+        raise Invalid([Mistake("environments", f"found {_shown(found)}", "write a mapping of names to environments")])
+    return {str(name): definition for name, definition in found.items()}
+
+
+def pillar_id(master: Mapping) -> str:
+    """Return the id whose pillar holds the environments, from the master's configuration."""
+    ours = master.get("os_orchestrator") or {}
+    found = ours.get("pillar_id", PILLAR_ID) if isinstance(ours, Mapping) else None
+    if not isinstance(found, str) or not found:
+        raise doors.Refused(
+            f"os_orchestrator in the master's configuration must be a mapping whose pillar_id is a text, not {_shown(ours)}"
+        )
+    return found
+
+
+def _refuse_a_key_of(virtual: str, master: Mapping) -> None:
+    """Refuse to go on when a minion has asked for the virtual id: the master would give it the pillar."""
+    for state, ids in salt.key.get_key(dict(master)).list_keys().items():
+        if virtual in ids:
+            raise doors.Refused(
+                f"a minion has a key of the id {virtual} ({_KEY_STATES.get(state, state)}), which must belong to none, "
+                f"since its pillar holds the environments; delete it with salt-key -d {virtual}"
+            )
+
+
+def _compiled(virtual: str, master: Mapping) -> dict:
+    """Return the pillar of the virtual id, compiled alone."""
+    options = {**master, "pillar": {}, "pillar_opts": False, "pillar_safe_render_error": False}
+    with _said_once():
+        return salt.pillar.Pillar(options, {"id": virtual}, virtual, "base").compile_pillar()
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Keep Salt from logging a pillar's errors with tracebacks: they are raised here, as a sentence."""
+
+    def below_error(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR
+
+    loud = [logging.getLogger(name) for name in ("salt.pillar", "salt.template", "salt.utils.templates")]
+    for logger in loud:
+        logger.addFilter(below_error)
+    try:
+        yield
+    finally:
+        for logger in loud:
+            logger.removeFilter(below_error)
+
+
+def _render_error(error: object) -> str:
+    """Return an error of Salt's pillar in one line, without the excerpt and the traceback."""
+    text = re.split(r"\n---|\nTraceback ", str(error))[0]
+    line = re.search(r"; line \d+$", str(error), re.M)
+    return " ".join(text.split()) + (line[0] if line and line[0] not in text else "")

@@ -1,0 +1,395 @@
+"""
+What an environment's definition in pillar may say, as a JSON Schema (draft 2020-12).
+
+The published schema and the reference table of the manual are made from it::
+
+    PYTHONPATH=_utils python -m os_orchestrator.environment_schema docs
+
+``title`` is what the sentence of a mistake asks for, ``description`` is the table's, and the ``$comment`` of
+``propertyNames`` says what the keys of an open mapping are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+WEEK = 7 * 24 * 3600
+
+_NAME = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$",
+    "title": "a name of letters, digits, dashes, dots and underscores",
+}
+_NODE = {
+    "type": "string",
+    "pattern": r"^[^\s/\\,*?\[\]]+$",
+    "title": "a minion id, or {target: ...} in place of the list for a pattern",
+}
+_NODES = {"type": "array", "items": _NODE, "title": "a list of minion ids, [] for none"}
+_RESOURCE = {"type": "string", "pattern": r"^[^\[\]\s]+\[.+\]$", "title": "a resource such as 'Service[swift-*]'"}
+_TAG = {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_:.-]*$", "title": "a Puppet tag or class"}
+
+
+def _seconds(description: str, default: float | None = None, minimum: float = 1) -> dict:
+    """Return the schema of a time span."""
+    span = {"type": "number", "minimum": minimum, "maximum": WEEK, "description": description}
+    return span if default is None else {**span, "default": default}
+
+
+#: What a phase, a role or the environment may say about its Puppet runs.
+_PHASE = {
+    "may_fail": {
+        "type": "array",
+        "items": _RESOURCE,
+        "default": [],
+        "title": "a list of resources such as ['Service[swift-*]']",
+        "description": "Resources whose failure is tolerated; only `*` is special.",
+    },
+    "max_failures": {
+        "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(100|[1-9]?[0-9])%$"}],
+        "default": 0,
+        "title": "a count, or a percentage such as '10%'",
+        "description": "Nodes that may end badly before no further node is started; the phase fails if one has.",
+    },
+    "concurrency": {
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 10000,
+        "default": 50,
+        "description": "Nodes that run Puppet at the same time.",
+    },
+    "timeout": _seconds("Seconds for one Puppet run.", 3600),
+    "lock_timeout": _seconds("Seconds to wait for another Puppet run on the node to end.", 600, 0),
+    "tags": {
+        "type": "array",
+        "items": _TAG,
+        "default": [],
+        "title": "a list of tags",
+        "description": "Puppet applies only resources with one of these tags.",
+    },
+    "skip_tags": {
+        "type": "array",
+        "items": _TAG,
+        "default": [],
+        "title": "a list of tags",
+        "description": "Puppet leaves out resources with one of these tags.",
+    },
+    "noop": {"type": "boolean", "default": False, "description": "Puppet only says what it would change."},
+    "retries": {
+        "type": "object",
+        "propertyNames": {
+            "enum": ["busy", "disabled", "failed", "killed", "lost", "no_catalog", "not_started", "timed_out"],
+            "$comment": "verdict",
+        },
+        "additionalProperties": {"type": "integer", "minimum": 0, "maximum": 10},
+        "default": {},
+        "title": "a mapping of verdicts to counts such as {no_catalog: 1}",
+        "description": "How often a node is tried again, by verdict.",
+    },
+}
+_PUPPET = {
+    "puppet_environment": {
+        "type": "string",
+        "pattern": "^[A-Za-z0-9_]+$",
+        "title": "the name of a Puppet environment: letters, digits and underscores",
+        "description": "Puppet's environment; a run that got another one has failed. The node's own unless given.",
+    },
+    "mode": {
+        "enum": ["agent", "apply"],
+        "description": "`puppet agent`, or `puppet apply` with a manifest. The node's own setting unless given.",
+    },
+    "manifest": {
+        "type": "string",
+        "pattern": "^/[^\n]*$",
+        "title": "an absolute path",
+        "description": "The manifest for `mode: apply`. The node's own setting unless given.",
+    },
+    **_PHASE,
+    "ping_timeout": _seconds("Seconds in which a node must answer before a phase starts.", 15),
+    "grace": _seconds("Seconds past `lock_timeout` and `timeout` until a silent node counts as lost.", 60, 0),
+}
+_OF_A_ROLE = {"$ref": "#/$defs/puppet", "description": "What differs for this role: any key of `puppet`."}
+_OF_A_PHASE = {
+    "$ref": "#/$defs/phase",
+    "description": f"What differs for this phase here, the strongest of all: {', '.join(f'`{key}`' for key in _PHASE)}.",
+}
+
+SCHEMA = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Environments of os-orchestrator",
+    "description": "The pillar of the id os-orchestrator: what is deployed where.",
+    "type": "object",
+    "required": ["environments"],
+    "properties": {
+        "environments": {
+            "type": "object",
+            "propertyNames": {**_NAME, "$comment": "environment"},
+            "additionalProperties": {"$ref": "#/$defs/environment"},
+        },
+    },
+    "$defs": {
+        "environment": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["roles"],
+            "properties": {
+                "roles": {
+                    "type": "object",
+                    "propertyNames": {**_NAME, "$comment": "role"},
+                    "additionalProperties": {"$ref": "#/$defs/role"},
+                    "title": "a mapping of roles to their nodes",
+                    "description": "Which nodes play which part.",
+                },
+                "exclude": {
+                    "type": "object",
+                    "propertyNames": {**_NODE, "$comment": "node"},
+                    "additionalProperties": {
+                        "type": "string",
+                        "pattern": r"^[^\n]*\S[^\n]*$",
+                        "title": "the reason, in a line of text",
+                        "description": "Why this node is left out of every phase; each summary says so.",
+                    },
+                    "default": {},
+                    "title": "a mapping of nodes to the reasons why they are left out",
+                    "description": "Nodes that are left out of every phase, and why.",
+                },
+                "puppet": {"$ref": "#/$defs/puppet", "description": "How Puppet runs in this environment."},
+                "phases": {
+                    "type": "object",
+                    "propertyNames": {
+                        "type": "string",
+                        "minLength": 1,
+                        "title": "a sentence of a scenario",
+                        "$comment": "sentence",
+                    },
+                    "additionalProperties": _OF_A_PHASE,
+                    "default": {},
+                    "title": "a mapping of a scenario's sentences to what differs here",
+                },
+                "gates": {
+                    "type": "object",
+                    "propertyNames": {**_NAME, "$comment": "gate"},
+                    "additionalProperties": {"$ref": "#/$defs/gate"},
+                    "default": {},
+                    "title": "a mapping of gates to their checks",
+                    "description": "Conditions that must hold, steadily, before the next phase starts.",
+                },
+            },
+        },
+        "role": {
+            "description": "A list of minion ids (`[]`: none here), or a mapping with either `nodes` or `target`.",
+            "title": "a list of minion ids ([] for none), {nodes: [...]} or {target: ...}",
+            "type": ["array", "object"],
+            "items": _NODE,
+            "additionalProperties": False,
+            "oneOf": [
+                {"type": "array"},
+                {"type": "object", "required": ["nodes"]},
+                {"type": "object", "required": ["target"]},
+            ],
+            "dependentRequired": {"count": ["target"], "target_type": ["target"]},
+            "properties": {
+                "nodes": {**_NODES, "description": "The ids, in the order in which they start."},
+                "target": {
+                    "type": "string",
+                    "minLength": 1,
+                    "title": "a Salt target",
+                    "description": "A Salt target over the accepted keys; the ids are sorted.",
+                },
+                "target_type": {
+                    "enum": [
+                        "glob",
+                        "compound",
+                        "grain",
+                        "grain_pcre",
+                        "ipcidr",
+                        "list",
+                        "nodegroup",
+                        "pcre",
+                        "pillar",
+                        "pillar_exact",
+                        "pillar_pcre",
+                    ],
+                    "default": "glob",
+                    "description": "The target's type, as for `salt`.",
+                },
+                "count": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "description": "How many nodes the target must match, those under `exclude` included.",
+                },
+                "puppet": _OF_A_ROLE,
+            },
+        },
+        "puppet": {
+            "type": "object",
+            "additionalProperties": False,
+            "default": {},
+            "title": "a mapping",
+            "properties": _PUPPET,
+        },
+        "phase": {"type": "object", "additionalProperties": False, "title": "a mapping", "properties": _PHASE},
+        "gate": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["checks"],
+            "title": "a mapping with checks",
+            "properties": {
+                "checks": {
+                    "type": "array",
+                    "items": {"$ref": "#/$defs/check"},
+                    "title": "a list of checks, [] for none",
+                    "description": "Execution functions and what they must answer, asked in this order.",
+                },
+                "successes": {
+                    "type": "integer",
+                    "minimum": 1,
+                    "maximum": 1000,
+                    "default": 1,
+                    "description": "Rounds in a row in which every check must hold.",
+                },
+                "interval": _seconds("Seconds from one round to the next.", 5, 0.1),
+                "timeout": _seconds("Seconds until the gate has failed.", 300),
+            },
+        },
+        "check": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["function", "role"],
+            "title": "a mapping with function and role",
+            "properties": {
+                "function": {
+                    "type": "string",
+                    "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$",
+                    "title": "an execution function such as mysql_mmm.writer_ready",
+                    "description": "The execution function to call.",
+                },
+                "role": {
+                    "type": "string",
+                    "title": "the name of a role",
+                    "description": "The role on whose nodes it is called, on all of them.",
+                },
+                "args": {
+                    "type": "array",
+                    "default": [],
+                    "title": "a list",
+                    "description": "Its positional arguments. No credentials: they would lie in the job cache.",
+                },
+                "kwargs": {
+                    "type": "object",
+                    "default": {},
+                    "title": "a mapping",
+                    "description": "Its named arguments. No credentials here either.",
+                },
+                "expect": {
+                    "type": ["boolean", "string", "number", "object"],
+                    "additionalProperties": False,
+                    "required": ["value"],
+                    "properties": {"value": {}},
+                    "default": True,
+                    "title": "true, equal, a text or number, or {value: ...}",
+                    "description": "`true`: the answer, its `ready` or its `result` is true. `equal`: the answers of "
+                    "all nodes are the same. `{value: X}`, or any other text or number: the answer is that.",
+                },
+                "key": {
+                    "type": "string",
+                    "minLength": 1,
+                    "title": "the path of a part of the answer such as server_id or status:writer",
+                    "description": "The part of the answer to look at, a path with colons. All of it unless given.",
+                },
+                "timeout": _seconds("Seconds for one answer.", 30, 0.1),
+            },
+        },
+    },
+}
+
+#: Every setting of ``puppet``, and what it is where nobody says otherwise.
+PUPPET_DEFAULTS = {name: schema.get("default") for name, schema in _PUPPET.items()}
+
+
+def part(name: str) -> dict:
+    """Return the schema of one definition (``environment``, ``gate``, ``phase`` …), complete in itself."""
+    return {"$schema": SCHEMA["$schema"], "$ref": f"#/$defs/{name}", "$defs": SCHEMA["$defs"]}
+
+
+def wanted(schema: Mapping) -> str:
+    """Return in words what a schema asks for, for example ``a whole number from 1 to 1000``."""
+    if "title" in schema:
+        return schema["title"]
+    if "enum" in schema:
+        return "one of " + ", ".join(schema["enum"])
+    kind = schema.get("type")
+    if kind in ("integer", "number"):
+        return ("a whole number" if kind == "integer" else "a number") + _limits(schema)
+    words = {"boolean": "true or false", "string": "a text", "array": "a list", "object": "a mapping"}
+    return words.get(kind, "something else")
+
+
+def _limits(schema: Mapping) -> str:
+    """Return the limits of a number in words."""
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if high is None:
+        return "" if low is None else f" of at least {low}"
+    return f" from {low} to {high}"
+
+
+def _resolved(schema: Mapping) -> dict:
+    """Return a schema with its reference followed; what stands beside the reference wins."""
+    if "$ref" not in schema:
+        return dict(schema)
+    return {**SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]], **schema}
+
+
+def rows(schema: Mapping, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str, str, str]]:
+    """Yield key, value, default and meaning of everything that can be written under a schema, in order."""
+    for name, found in _children(schema):
+        child, here = _resolved(found), (*path, name)
+        default = json.dumps(child["default"]) if child.get("default") not in (None, {}, []) else ""
+        if "description" in child:
+            yield ":".join(here), wanted(child), default, child["description"]
+        # What a role or a phase may override is in the table once, under `puppet`.
+        if found not in (_OF_A_ROLE, _OF_A_PHASE):
+            yield from rows(child, here)
+
+
+def _children(schema: Mapping) -> Iterator[tuple[str, dict]]:
+    """Yield the names and schemas directly under a mapping or list; ``<role>`` stands for a name of the user's."""
+    yield from schema.get("properties", {}).items()
+    if isinstance(schema.get("additionalProperties"), Mapping):
+        yield f"<{schema['propertyNames']['$comment']}>", schema["additionalProperties"]
+    if "$ref" in schema.get("items", {}):
+        yield "<number>", schema["items"]
+
+
+def table() -> str:
+    """Return the reference table of the manual, in Markdown."""
+    lines = ["| key under `environments:<environment>` | value | default | meaning |", "|---|---|---|---|"]
+    for key, value, default, meaning in rows(SCHEMA["$defs"]["environment"]):
+        lines.append(f"| `{key}` | {value} | {default and f'`{default}`'} | {meaning} |")
+    return "\n".join(lines)
+
+
+def document() -> str:
+    """Return the published schema."""
+    return json.dumps(SCHEMA, indent=2) + "\n"
+
+
+def manual(text: str) -> str:
+    """Return the manual's text with the reference table in it made anew."""
+    between = re.compile(r"(<!-- reference -->\n).*(<!-- end of reference -->)", re.S)
+    return between.sub(lambda found: f"{found[1]}{table()}\n{found[2]}", text)
+
+
+def main(folder: str) -> None:
+    """Write the published schema and the manual's table into ``folder``."""
+    docs = Path(folder)
+    (docs / "environment.schema.json").write_text(document())
+    (docs / "environment.md").write_text(manual((docs / "environment.md").read_text()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
