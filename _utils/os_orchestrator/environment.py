@@ -71,7 +71,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Gate:
-    """Checks that must all hold in ``successes`` rounds in a row, ``interval`` seconds apart, within ``timeout`` seconds."""
+    """Checks that must hold in ``successes`` rounds in a row, ``interval`` seconds apart, in ``timeout`` seconds."""
 
     name: str
     checks: tuple[Check, ...]
@@ -106,11 +106,10 @@ class Environment:
 
         Of several roles a later one wins. SLS arguments that are None count as not given.
         """
-        given = {key: value for key, value in sls_arguments.items() if value is not None}
-        roles = [self.roles[role].options for role in role_names]
-        return functools.reduce(
-            dict.__or__, map(dict, [given, *roles, self.phases.get(phase_name, {})]), dict(self.puppet)
-        )
+        options = {**self.puppet, **{key: value for key, value in sls_arguments.items() if value is not None}}
+        for role in role_names:
+            options.update(self.roles[role].options)
+        return {**options, **self.phases.get(phase_name, {})}
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _plain(value: object, path: tuple, mistakes: list[Mistake]) -> object:
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                mistakes.append(Mistake(_at(path), f"the key {_shown(key)} is no text", "put it in quotes"))
+                mistakes.append(Mistake(_at((*path, key)), f"the key {_shown(key)} is no text", "put it in quotes"))
         return {str(key): _plain(item, (*path, str(key)), mistakes) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return [_plain(item, (*path, index), mistakes) for index, item in enumerate(value)]
@@ -166,13 +165,13 @@ def _shown(value: object) -> str:
     if isinstance(value, (Mapping, Sequence, Set)) and not isinstance(value, (str, bytes)):
         return "a mapping" if isinstance(value, Mapping) else "a list"
     text = json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool, int)) else repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 # -- what the schema says ------------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _validator(part: str):
     """Return the validator of one part of the schema (``environment``, ``gate``, ``phase``)."""
     try:
@@ -182,16 +181,14 @@ def _validator(part: str):
             "environments cannot be checked: the Python library jsonschema is missing on the master; "
             "install it with salt-pip install jsonschema"
         ) from None
-    # JSON Schema's `$` would let a line end pass in Python.
-    whole = {"pattern": lambda _validator, pattern, value, _schema: _against(pattern, value, jsonschema)}
-    draft = jsonschema.validators.extend(jsonschema.Draft202012Validator, whole)
+
+    def whole(_validator, pattern, value, _schema):
+        # Python's `$` would let a line end pass.
+        if isinstance(value, str) and not re.fullmatch(pattern, value):
+            yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
+
+    draft = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": whole})
     return draft(environment_schema.part(part))
-
-
-def _against(pattern: str, value: object, jsonschema) -> Iterator:
-    """Yield an error when a text does not match a pattern from its first to its last character."""
-    if isinstance(value, str) and not re.fullmatch(pattern, value):
-        yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
 
 
 def _schema_mistakes(part: str, value: object, path: tuple) -> list[Mistake]:
@@ -210,14 +207,14 @@ def _mistakes(error, path: tuple) -> Iterator[Mistake]:
         yield Mistake(_at(path), f"found the {schema['$comment']} {_shown(value)}", f"write {_wanted(schema)}")
     elif kind == "additionalProperties":
         for key in unknown:
-            yield Mistake(
-                _at(path), f"unknown key {key!r}{doors.did_you_mean(key, known)}", f"known: {', '.join(known)}"
-            )
+            near = doors.nearest(key, known)
+            cure = f"write {near!r}" if near else f"known are {', '.join(known)}"
+            yield Mistake(_at(path), f"unknown key {key!r}", cure)
     elif kind == "required":
         for key in error.validator_value:
             # A misspelt key has its own mistake, and needs no second one for what it was meant to be.
             if key not in value and not doors.nearest(key, unknown):
-                yield Mistake(_at(path), f"{key} is missing", f"write {_wanted(known[key])} there")
+                yield Mistake(_at(path), f"{key} is missing", f"give {_wanted(known[key])}")
     elif kind == "dependentRequired":
         lone = [key for key in error.validator_value if key in value and "target" not in value]
         yield Mistake(_at(path), f"found {' and '.join(lone)} without target", "give a target, or the nodes alone")
@@ -236,47 +233,50 @@ def _wanted(schema: Mapping) -> str:
 # -- roles and gates -----------------------------------------------------------------------------------------------
 
 
-def _matched(definition: Mapping, match: Match) -> tuple[tuple[str, ...], str]:
+def _matched(definition: Mapping, match: Match, path: str) -> tuple[tuple[str, ...], list[Mistake]]:
     """Return the nodes that a role's target matches, and what is wrong with that."""
     target, expected = definition["target"], definition.get("count")
     try:
         nodes = tuple(sorted(set(match(target, definition.get("target_type", "glob")))))
     except Exception as exc:
-        return (), f"target {target!r} cannot be matched: {exc}"
+        return (), [Mistake(path, f"target {target!r} cannot be matched: {exc}", "correct target and target_type")]
     if not nodes:
-        return (), f"target {target!r} matches no node"
+        cure = "missing keys? see salt-key -L; a role without nodes is []"
+        return (), [Mistake(path, f"target {target!r} matches no node", cure)]
     if expected is not None and len(nodes) != expected:
-        return nodes, f"target {target!r} matches {len(nodes)} nodes, {expected:g} expected"
-    return nodes, ""
+        found = f"target {target!r} matches {len(nodes)} nodes, {expected:g} expected"
+        return nodes, [Mistake(path, found, "missing keys? see salt-key -L; else correct count")]
+    return nodes, []
+
+
+def _listed(nodes: Sequence[str], path: str) -> tuple[tuple[str, ...], list[Mistake]]:
+    """Return the nodes of a role's list, and which of them are there twice."""
+    twice = sorted({node for node in nodes if nodes.count(node) > 1})
+    return tuple(nodes), [Mistake(path, f"{node} is there more than once", "write it once") for node in twice]
 
 
 def _role(name: str, definition, accepted: Collection[str], excluded: Collection[str], match: Match, path: str):
     """Return a role with all its nodes, the excluded ones too, and its mistakes."""
     mapping = definition if isinstance(definition, dict) else {"nodes": definition}
-    mistakes = []
-    if "target" in mapping:
-        nodes, wrong = _matched(mapping, match)
-        if wrong:
-            cure = "look for missing keys with salt-key -L, or correct target and count; [] is a role without nodes"
-            mistakes.append(Mistake(path, wrong, cure))
-    else:
-        nodes = tuple(mapping["nodes"])
-        twice = sorted({node for node in nodes if nodes.count(node) > 1})
-        mistakes += [Mistake(path, f"{node} is there more than once", "write it once") for node in twice]
+    nodes, mistakes = _matched(mapping, match, path) if "target" in mapping else _listed(mapping["nodes"], path)
     keyless = [node for node in dict.fromkeys(nodes) if node not in accepted and node not in excluded]
     if keyless:
-        mistakes.append(Mistake(path, _keyless(keyless, accepted), _key_cure(keyless)))
+        mistakes.append(_without_key(keyless, set(accepted) - set(nodes), path))
     return Role(name, nodes, mapping.get("puppet", {})), mistakes
 
 
-def _keyless(nodes: Sequence[str], accepted: Collection[str]) -> str:
-    """Return that nodes have no accepted key, with what one of them was probably meant to be."""
+def _without_key(nodes: Sequence[str], others: Collection[str], path: str) -> Mistake:
+    """Return the mistake of nodes without an accepted key, with the one of the ``others`` that a single one may be."""
+    near = _instead_of(nodes[0], others) if len(nodes) == 1 else ""
     named = ", ".join(nodes[:5]) + (f" and {len(nodes) - 5} more" if len(nodes) > 5 else "")
-    return f"no accepted key of {named}{doors.did_you_mean(nodes[0], accepted) if len(nodes) == 1 else ''}"
+    cure = f"see salt-key -L and accept it (salt-key -a {nodes[0]}), or put it under exclude with the reason"
+    return Mistake(path, f"no accepted key of {named}{near}", cure)
 
 
-def _key_cure(nodes: Sequence[str]) -> str:
-    return f"see salt-key -L and accept (salt-key -a {nodes[0]}), or put under exclude with a reason"
+def _instead_of(node: str, known: Collection[str]) -> str:
+    """Return ``(did you mean ...?)`` for a node; one that differs in its number alone is another machine."""
+    near = doors.nearest(node, known)
+    return "" if near and re.sub(r"\d", "", near) == re.sub(r"\d", "", node) else doors.did_you_mean(node, known)
 
 
 def _gate(name: str, definition: Mapping) -> Gate:
@@ -290,14 +290,12 @@ def _too_short(gate: Gate, path: str) -> list[Mistake]:
     needed = gate.successes * gate.interval
     if not gate.checks or needed <= gate.timeout:
         return []
-    found = (
-        f"{gate.successes:g} successes every {gate.interval:g} s take {needed:g} s, its timeout is {gate.timeout:g} s"
-    )
+    found = f"{gate.successes:g} successes, one each {gate.interval:g} s, outlast the timeout of {gate.timeout:g} s"
     return [Mistake(path, found, "raise timeout, or lower successes or interval")]
 
 
 def gate_from(name: str, mapping: Mapping) -> Gate:
-    """Return a gate from ``{checks, successes, interval, timeout}``; raises :class:`Invalid`. Its roles are not looked at."""
+    """Return a gate from ``{checks, successes, interval, timeout}``, its roles unseen; raises :class:`Invalid`."""
     mistakes: list[Mistake] = []
     definition = _plain(mapping, (), mistakes)
     mistakes += _schema_mistakes("gate", definition, ())
@@ -365,7 +363,7 @@ def build(name: str, definition: object, accepted: Collection[str], match: Match
 
 
 def _sound_parts(plain: object, path: tuple, mistakes: Iterable[Mistake]) -> dict:
-    """Return the roles, gates and exclusions without a mistake so far, and whether all the roles are sound (``whole``)."""
+    """Return the roles, gates and exclusions without a mistake so far, and whether all roles are (``whole``)."""
     bad = {mistake.path for mistake in mistakes}
     plain = plain if isinstance(plain, dict) else {}
 
@@ -384,7 +382,7 @@ def _excluded_from_nothing(excluded: Iterable[str], roles: Iterable[Role], path:
     """Return the mistakes of excluded nodes that are in no role."""
     known = {node for role in roles for node in role.nodes}
     return [
-        Mistake(path, f"{node} is in no role{doors.did_you_mean(node, known)}", "correct it, or take it out")
+        Mistake(path, f"{node} is in no role{_instead_of(node, known)}", "correct it, or take it out")
         for node in excluded
         if node not in known
     ]
@@ -394,12 +392,10 @@ def _unknown_roles(gate: Gate, roles: object, path: tuple) -> list[Mistake]:
     """Return the mistakes of checks that ask a role which the environment does not have."""
     known = roles if isinstance(roles, dict) else {}
     cure = f"its roles are {', '.join(known) or 'none'}; add it, [] if it has no nodes here"
+    unknown = [(index, check.role) for index, check in enumerate(gate.checks) if check.role not in known]
     return [
-        Mistake(
-            _at((*path, "checks", index)), f"unknown role {check.role!r}{doors.did_you_mean(check.role, known)}", cure
-        )
-        for index, check in enumerate(gate.checks)
-        if check.role not in known
+        Mistake(_at((*path, "checks", index)), f"unknown role {role!r}{doors.did_you_mean(role, known)}", cure)
+        for index, role in unknown
     ]
 
 
@@ -433,7 +429,7 @@ def definitions(opts: Mapping) -> dict[str, dict]:
     """
     Return the environments' definitions by name, from the pillar of the virtual id alone.
 
-    The master's configuration is read anew: the options of an orchestration carry its own pillar, which would be merged in.
+    The master's configuration is read anew: the options of an orchestration carry a pillar that would be merged in.
     """
     master = salt.config.master_config(opts["conf_file"])
     virtual = pillar_id(master)
@@ -442,11 +438,10 @@ def definitions(opts: Mapping) -> dict[str, dict]:
     if pillar.get("_errors"):
         raise doors.Refused("; ".join(f"pillar of {virtual}: {_render_error(error)}" for error in pillar["_errors"]))
     if "environments" not in pillar:
-        near = doors.did_you_mean("environments", []) or doors.nearest("environments", pillar)
-        found = f"it has {near!r} instead" if near else "it has none"
+        near = doors.nearest("environments", pillar)
         raise doors.Refused(
-            f"the pillar of {virtual} defines no environments, {found}; "
-            f"list them under '{virtual}' in the pillar's top.sls, as pillar.example does"
+            f"the pillar of {virtual} has no environments{f' (but {near!r})' if near else ''}; "
+            f"name their SLS under '{virtual}' in the pillar's top.sls, as pillar.example does"
         )
     found = pillar["environments"]
     if not isinstance(found, Mapping):
@@ -460,7 +455,8 @@ def pillar_id(master: Mapping) -> str:
     found = ours.get("pillar_id", PILLAR_ID) if isinstance(ours, Mapping) else None
     if not isinstance(found, str) or not found:
         raise doors.Refused(
-            f"os_orchestrator in the master's configuration must be a mapping whose pillar_id is a text, not {_shown(ours)}"
+            f"os_orchestrator in the master's configuration is {_shown(ours)}; "
+            "it must be a mapping, with a text for pillar_id if that is given"
         )
     return found
 

@@ -115,7 +115,7 @@ _PUPPET = {
 _OF_A_ROLE = {"$ref": "#/$defs/puppet", "description": "What differs for this role: any key of `puppet`."}
 _OF_A_PHASE = {
     "$ref": "#/$defs/phase",
-    "description": f"What differs for this phase here, the strongest of all: {', '.join(f'`{key}`' for key in _PHASE)}.",
+    "description": f"What differs for this phase, the strongest of all: {', '.join(f'`{key}`' for key in _PHASE)}.",
 }
 
 SCHEMA = {

@@ -1,0 +1,23 @@
+# The environment of `make demo`: nine nodes on one machine.
+environments:
+  demo:
+    roles:
+      # OpenStack Compute (orch/compute.sls).
+      primary_controller: [ctl1]
+      secondary_controller: [ctl2]
+      compute: {target: 'cmp*', count: 2}
+      endpoint: [ep1]
+      # OpenStack Swift (orch/swift.sls).
+      storage: [st1, st2]
+      ring_builder: [ring1]
+      proxy: [px1]
+    puppet: {timeout: 120, lock_timeout: 60}
+    gates:
+      writer:
+        checks:
+          - function: network.connect
+            role: compute
+            kwargs: {host: 127.0.0.1, port: 13306}
+        successes: 2
+        interval: 1
+        timeout: 60

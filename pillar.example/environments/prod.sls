@@ -1,0 +1,55 @@
+# An environment: which nodes play which part, and what is special there.
+#   salt-run environment.validate prod        names every mistake, its place and its cure
+#   salt-run deployment.plan prod compute     shows what would run where, and touches nothing
+# Every key, with its default, is in docs/environment.md. No credentials here: arguments lie in the job cache.
+environments:
+  prod:
+
+    # The names are those that the scenarios use; add others for scenarios of your own.
+    roles:
+      # OpenStack Compute (orch/compute.sls).
+      primary_controller: [ctl1.example.com]
+      secondary_controller: [ctl2.example.com]
+      # Any Salt target will do. The count is what it must match: a node whose key is missing would go unnoticed else.
+      compute: {target: 'cmp*.example.com', count: 4}
+      # `endpoint: []` where a hardware balancer does it: its phase is then shown as left out.
+      endpoint: [lb1.example.com]
+
+      # OpenStack Swift (orch/swift.sls).
+      storage:
+        - st1.example.com
+        - st2.example.com
+        - st3.example.com
+      ring_builder: [ring1.example.com]
+      proxy:
+        nodes: [px1.example.com, px2.example.com]
+        # What is special about one role: any key of `puppet` below.
+        puppet: {concurrency: 1}
+
+    # Left out of every phase, and every summary says so.
+    exclude:
+      cmp4.example.com: disk broken, ticket 4711
+
+    puppet:
+      puppet_environment: production
+      timeout: 3600        # seconds for one run
+      lock_timeout: 600    # seconds to wait for a run that is going on already, for example the daemon's
+      concurrency: 50      # nodes at the same time
+
+    # What differs in a phase, by its sentence in the scenario.
+    phases:
+      Primary controller is installed:
+        # Replication cannot start before the other controller is there. Only these may fail, nothing else.
+        may_fail: ['Exec[start-slave]', 'Mysql_replication[*]']
+
+    # What must hold, steadily, before the next phase.
+    gates:
+      writer:
+        checks:
+          # Every compute node reaches the address under which the database is written.
+          - function: network.connect
+            role: compute
+            kwargs: {host: 10.0.0.10, port: 3306}
+        successes: 5    # rounds in a row
+        interval: 4     # seconds from one to the next
+        timeout: 300    # seconds until the deployment fails
