@@ -261,7 +261,8 @@ def state(function):
 
 def state_arguments(low):
     """Return what a scenario wrote in a state's low chunk, without Salt's own keywords (``require``, ``order`` …)."""
-    return {key: value for key, value in low.items() if key not in STATE_INTERNAL_KEYWORDS}
+    own = STATE_INTERNAL_KEYWORDS
+    return {key: value for key, value in low.items() if key not in own and not key.startswith("__")}
 
 
 def _bound(function, args, kwargs, own=()):
