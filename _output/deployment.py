@@ -1,5 +1,6 @@
 """
-Show what the runners ``deployment`` and ``environment`` return: plans, summaries, lists, and refusals as the one sentence that they are.
+Show what the runners ``deployment`` and ``environment`` return: plans, summaries, lists, and refusals as the one
+sentence that they are.
 
 Plain text of at most 100 columns, no colours; ``--out json`` gives the same as data.
 """
@@ -57,8 +58,13 @@ def _planned(phase):
     lines = [head + last]
     if phase["kind"] == "gate":
         gate = phase["gate"]
-        lines.append(f"    gate {gate['name']}: {gate['successes']} good rounds, every {gate['interval']:g} s, {gate['timeout']:g} s at most")
-        lines += [f"      {check['function']} on {check['role']} is {_expected(check['expect'])}" for check in phase["checks"]]
+        lines.append(
+            f"    gate {gate['name']}: {gate['successes']} good rounds,"
+            f" every {gate['interval']:g} s, {gate['timeout']:g} s at most"
+        )
+        lines += [
+            f"      {check['function']} on {check['role']} is {_expected(check['expect'])}" for check in phase["checks"]
+        ]
         return lines
     lines += _wrapped(f"{' + '.join(phase['roles'])}: ", ", ".join(phase["nodes"]))
     options = phase["options"]
@@ -87,17 +93,24 @@ def _deployment(shown):
 
 def _title(shown):
     noop = ", noop" if shown["noop"] else ""
-    return f"{shown['environment']} {shown['scenario']}{noop}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}"
+    title = f"{shown['environment']} {shown['scenario']}{noop}"
+    return f"{title}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}"
 
 
 def _phase(phase, width):
     took = f"  {_duration(phase['seconds'])}" if phase["seconds"] is not None else ""
-    state = {"left_out": f"left out, {phase['reason']}", "planned": "not started"}.get(phase["state"], phase["state"] + took)
+    state = {"left_out": f"left out, {phase['reason']}", "planned": "not started"}.get(
+        phase["state"], phase["state"] + took
+    )
     lines = [f"{phase['number']:>2}. {phase['name']}: {state}"]
     if phase["state"] in ("left_out", "planned"):
         return lines
     if phase["kind"] == "gate":
-        held = [] if phase["state"] == "succeeded" else [f"{a['check']} on {a['node']}: {a['said']}" for a in phase["answers"] if not a["good"]]
+        held = (
+            []
+            if phase["state"] == "succeeded"
+            else [f"{a['check']} on {a['node']}: {a['said']}" for a in phase["answers"] if not a["good"]]
+        )
         return lines + [line for sentence in held[:5] for line in _wrapped("", sentence)]
     for node in phase["nodes"]:
         lines += _node(node, width)
@@ -108,7 +121,11 @@ def _node(node, width):
     seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
     verdict = node["verdict"] or ("running" if node["started"] else "waiting")
     head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
-    lines = textwrap.wrap(head + node["did"], _WIDTH, subsequent_indent=" " * len(head), drop_whitespace=True) if node["did"] else [head.rstrip()]
+    lines = (
+        textwrap.wrap(head + node["did"], _WIDTH, subsequent_indent=" " * len(head), drop_whitespace=True)
+        if node["did"]
+        else [head.rstrip()]
+    )
     return lines + [line for failure in _failed(node) for line in _wrapped("", failure, len(head))]
 
 
@@ -117,7 +134,10 @@ def _failed(node):
     if node["good"] or not node["verdict"]:
         return []
     failures = [f for f in node.get("failures", ()) if not f.get("tolerated")]
-    told = [f"{f.get('resource')}: {f.get('message')}" + (f" ({f['file']}:{f.get('line')})" if f.get("file") else "") for f in failures]
+    told = [
+        f"{f.get('resource')}: {f.get('message')}" + (f" ({f['file']}:{f.get('line')})" if f.get("file") else "")
+        for f in failures
+    ]
     return told[:3] + ([f"and {len(told) - 3} more"] if len(told) > 3 else [])
 
 
@@ -133,7 +153,7 @@ def _verdict(shown):
                 counts[node["verdict"]] = counts.get(node["verdict"], 0) + 1
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     lines = [f"{title} {shown['state']}{partial}{took}" + (f": {told}" if told else "")]
-    return lines + ([line for line in _wrapped("", shown["reason"], 2)] if shown["reason"] else [])
+    return lines + (_wrapped("", shown["reason"], 2) if shown["reason"] else [])
 
 
 # -- several ---------------------------------------------------------------------------------------------------------
@@ -154,7 +174,8 @@ def _row(one):
     marks = "".join(f", {mark}" for mark in ("noop", "partial") if one[mark])
     took = _duration(one["ended"] - one["started"]) if one["ended"] else "-"
     reason = f"  {one['reason'].splitlines()[0]}" if one["reason"] else ""
-    line = f"{one['id']}  {_at(one['started'])}  {one['environment']} {one['scenario']}{marks}  {one['state']}  {took}  by {one['user']}"
+    what = f"{one['environment']} {one['scenario']}{marks}"
+    line = f"{one['id']}  {_at(one['started'])}  {what}  {one['state']}  {took}  by {one['user']}"
     return line + (f"\n   {reason}" if reason else "")
 
 
@@ -168,7 +189,13 @@ def _excluded(shown):
 
 
 def _wrapped(head, words, indent=4):
-    return textwrap.wrap(head + words, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + len(head)), break_on_hyphens=False)
+    return textwrap.wrap(
+        head + words,
+        _WIDTH,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent + len(head)),
+        break_on_hyphens=False,
+    )
 
 
 def _at(epoch):

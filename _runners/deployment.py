@@ -1,12 +1,13 @@
 """
 Deploy an environment, and see what was deployed.
 
-A deployment is one execution of a scenario (``orch/*.sls``) on an environment (pillar): Puppet runs on many nodes, in a strict order. It succeeds
-only when every node that was asked did. Progress goes to stderr, the result to stdout, and the exit status is 0 only for success: 1 when
-a node, a gate or the operator ended it, 2 when it was not begun.
+A deployment is one execution of a scenario (``orch/*.sls``) on an environment (pillar): Puppet runs on many nodes,
+in a strict order. It succeeds only when every node that was asked did. Progress goes to stderr, the result to
+stdout, and the exit status is 0 only for success: 1 when a node, a gate or the operator ended it, 2 when it was not
+begun.
 """
 
-from os_orchestrator import doors, journal, orchestration, plan, report, transport
+from os_orchestrator import doors, journal, orchestration, plan, report
 
 
 @doors.runner
@@ -50,7 +51,9 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None):
 
 
 @doors.runner
-def puppet(environment, role, noop=False, tags=None, skip_tags=None, nodes=None, may_fail=None, concurrency=None, timeout=None):
+def puppet(
+    environment, role, noop=False, tags=None, skip_tags=None, nodes=None, may_fail=None, concurrency=None, timeout=None
+):
     """
     Run Puppet once on every node of a role, outside any scenario, with the same claim, verdicts and journal.
 
@@ -94,13 +97,14 @@ def puppet(environment, role, noop=False, tags=None, skip_tags=None, nodes=None,
 @doors.runner
 def plan_(environment, scenario, noop=False, nodes=None, from_phase=None):
     """
-    Show what a deployment would do: its phases, their nodes and options, what each gate asks, and who is missing. Nothing is started.
+    Show what a deployment would do: its phases, their nodes and options, what each gate asks, and who is missing.
+    Nothing is started.
 
     environment, scenario, noop, nodes, from_phase
         As in ``deployment.run``.
 
-    Returns ``{environment, scenario, noop, partial, excluded, phases: [{number, name, kind, roles, nodes, may_fail, concurrency, max_failures,
-    checks, missing, left_out, last_seconds}]}``; exit status 1 when a node is missing.
+    Returns ``{environment, scenario, noop, partial, excluded, phases: [{number, name, kind, roles, nodes, may_fail,
+    concurrency, max_failures, checks, missing, left_out, last_seconds}]}``; exit status 1 when a node is missing.
 
     CLI Example:
 
@@ -138,7 +142,9 @@ def status(environment=None):
     for head in record.deployments(environment, limit=record.keep):
         latest.setdefault(head["environment"], head["id"])
     if environment is not None and not latest:
-        raise doors.Refused(f"environment {environment} has never been deployed; salt-run environment.list shows those that exist")
+        raise doors.Refused(
+            f"environment {environment} has never been deployed; salt-run environment.list shows those that exist"
+        )
     return doors.answer(report.status([record.deployment(one) for one in latest.values()]))
 
 
@@ -153,7 +159,8 @@ def history(environment=None, limit=20):
     limit
         How many; 20 by default.
 
-    Returns ``{deployments: [{id, environment, scenario, user, started, seconds, state, noop, partial, reason}]}``; times in seconds since the epoch.
+    Returns ``{deployments: [{id, environment, scenario, user, started, seconds, state, noop, partial, reason}]}``;
+    times in seconds since the epoch.
 
     CLI Example:
 
@@ -173,8 +180,9 @@ def show(deployment):
     deployment
         Its id, as ``deployment.history`` lists it; ``last`` is the newest.
 
-    Returns ``{id, environment, scenario, user, state, reason, started, ended, noop, partial, excluded, phases: [{number, name, kind, state,
-    reason, seconds, nodes: [{node, verdict, good, reason, seconds, attempt, did, failures, changes}]}]}``.
+    Returns ``{id, environment, scenario, user, state, reason, started, ended, noop, partial, excluded, phases:
+    [{number, name, kind, state, reason, seconds, nodes: [{node, verdict, good, reason, seconds, attempt, did,
+    failures, changes}]}]}``.
 
     CLI Example:
 
@@ -188,7 +196,9 @@ def show(deployment):
     wanted = newest[0]["id"] if str(deployment) == "last" and newest else str(deployment)
     found = record.deployment(wanted)
     if found is None:
-        raise doors.Refused(f"there is no deployment {deployment} in the journal; salt-run deployment.history lists them")
+        raise doors.Refused(
+            f"there is no deployment {deployment} in the journal; salt-run deployment.history lists them"
+        )
     return doors.answer(report.summary(found))
 
 
@@ -216,7 +226,11 @@ def _said(returned, scenario):
     states = next(iter(returned["data"].values())) if isinstance(returned, dict) and returned.get("data") else returned
     if not isinstance(states, dict):
         return plan.unrenderable(scenario, states if isinstance(states, list) else [states], __opts__)
-    failed = [state for state in sorted(states.values(), key=lambda state: state.get("__run_num__", 0)) if state.get("result") is False]
+    failed = [
+        state
+        for state in sorted(states.values(), key=lambda state: state.get("__run_num__", 0))
+        if state.get("result") is False
+    ]
     return str(failed[0].get("comment") or "a state of the scenario failed") if failed else ""
 
 
@@ -224,7 +238,8 @@ def _result(deployment, said):
     """
     Return the summary of a deployment with the exit status that it deserves.
 
-    The journal and the orchestration must both say that it succeeded; a deployment that the journal does not know was never begun.
+    The journal and the orchestration must both say that it succeeded; a deployment that the journal does not know
+    was never begun.
     """
     found = journal.of(__opts__).deployment(deployment)
     if found is None:

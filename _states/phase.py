@@ -14,8 +14,9 @@ The words of a scenario: one Puppet pass over a role, or a gate.
         - require:
           - phase: Storage nodes export their devices
 
-A scenario runs on the environment that the orchestration's pillar names (``pillar='{"environment": "prod"}'``, or ``salt-run deployment.run
-prod SCENARIO``). The first phase checks all of it before any node is touched. With ``test=True`` each phase says which nodes it would run.
+A scenario runs on the environment that the orchestration's pillar names (``pillar='{"environment": "prod"}'``, or
+``salt-run deployment.run prod SCENARIO``). The first phase checks all of it before any node is touched. With
+``test=True`` each phase says which nodes it would run.
 """
 
 from os_orchestrator import doors, orchestration
@@ -38,7 +39,8 @@ def puppet(
     """
     Run Puppet once on every node of a role; succeeds when every one of them ends with a good verdict.
 
-    Whatever is not given here is the environment's: its ``puppet`` section; what is given, its role or sentence may override.
+    Whatever is not given here is the environment's: its ``puppet`` section; what is given, its role or sentence may
+    override.
 
     name
         The phase's sentence.
@@ -47,17 +49,19 @@ def puppet(
         A role of the environment, or a list of them. A phase whose role is empty is left out.
 
     may_fail
-        Resources whose failure is tolerated, such as ``Service[swift-*]``: a list, only ``*`` is special. Nothing by default.
+        Resources whose failure is tolerated, such as ``Service[swift-*]``: a list, only ``*`` is special. Nothing
+        by default.
 
     max_failures
-        How many nodes may end badly before no further node is started: a count, or a percentage such as ``10%``. 0 by default. The phase
-        fails in any case when one node has.
+        How many nodes may end badly before no further node is started: a count, or a percentage such as ``10%``. 0
+        by default. The phase fails in any case when one node has.
 
     concurrency
         How many nodes run at once; 50 by default.
 
     timeout, lock_timeout
-        Seconds for one Puppet run (3600 by default), and for the wait until another run on the node has ended (600 by default).
+        Seconds for one Puppet run (3600 by default), and for the wait until another run on the node has ended (600
+        by default).
 
     tags, skip_tags
         Puppet's tags, as lists.
@@ -83,10 +87,12 @@ def gate(name, gate=None, checks=None, successes=None, interval=None, timeout=No
         A gate of the environment.
 
     checks
-        The checks themselves, in place of a gate's name: a list of ``{function, role, args, kwargs, expect, key, timeout}``.
+        The checks themselves, in place of a gate's name: a list of ``{function, role, args, kwargs, expect, key,
+        timeout}``.
 
     successes, interval, timeout
-        Good rounds in a row, seconds from one round to the next, seconds until it has failed; the gate's own by default.
+        Good rounds in a row, seconds from one round to the next, seconds until it has failed; the gate's own by
+        default.
 
     optional
         Whether the phase is left out in an environment that has no such gate; else that is a mistake.
@@ -95,7 +101,10 @@ def gate(name, gate=None, checks=None, successes=None, interval=None, timeout=No
 
 
 def _run(name):
-    """Return the state's result of this phase; its arguments are read from the scenario, where they have been checked as a whole."""
+    """
+    Return the state's result of this phase; its arguments are read from the scenario, where they have been checked
+    as a whole.
+    """
     order = orchestration.Order(
         opts=__opts__,
         deployment=str(__orchestration_jid__),

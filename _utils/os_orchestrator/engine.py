@@ -1,8 +1,10 @@
 """
-One Puppet pass over the nodes of a phase: start them in a rolling window, hear what they say, and give every one of them a verdict.
+One Puppet pass over the nodes of a phase: start them in a rolling window, hear what they say, and give every one of
+them a verdict.
 
-A node's run has an id, and starting a run that exists joins it (``puppet_agent.run``). So a silent node is simply asked again: after its minion
-has restarted, when its return was lost, when nobody knows. It is ``lost`` only at its deadline.
+A node's run has an id, and starting a run that exists joins it (``puppet_agent.run``). So a silent node is simply
+asked again: after its minion has restarted, when its return was lost, when nobody knows. It is ``lost`` only at its
+deadline.
 """
 
 from __future__ import annotations
@@ -16,7 +18,17 @@ from os_orchestrator import journal, plan, progress, scheduler, transport, verdi
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
 POLL_INTERVAL = 30
 #: What of a phase's options is an argument of ``puppet_agent.run``.
-_ARGUMENTS = ("noop", "tags", "skip_tags", "puppet_environment", "timeout", "lock_timeout", "may_fail", "mode", "manifest")
+_ARGUMENTS = (
+    "noop",
+    "tags",
+    "skip_tags",
+    "puppet_environment",
+    "timeout",
+    "lock_timeout",
+    "may_fail",
+    "mode",
+    "manifest",
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,8 @@ class Pass:
     """
     One Puppet run on every node of a phase; :meth:`run` returns a verdict for each of them.
 
-    It writes each step to the journal before it tells anyone. SystemExit and KeyboardInterrupt pass through; the runs on the nodes go on then.
+    It writes each step to the journal before it tells anyone. SystemExit and KeyboardInterrupt pass through; the
+    runs on the nodes go on then.
     """
 
     number = 1
@@ -123,8 +136,12 @@ class Pass:
             by_attempt.setdefault(attempt, []).append(node)
             now = time.monotonic()
             self._running[node] = _Run(self._run_id(attempt), attempt, now, now + self._patience, now)
-            self._deployment.journal.run_started(self._deployment.id, self._phase.number, node, self._run_id(attempt), attempt, self.number)
-            self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=self._run_id(attempt))
+            self._deployment.journal.run_started(
+                self._deployment.id, self._phase.number, node, self._run_id(attempt), attempt, self.number
+            )
+            self._deployment.tell_of(
+                self._phase, "node/started", node=node, attempt=attempt, run_id=self._run_id(attempt)
+            )
         for attempt, group in by_attempt.items():
             self._ask(group, attempt)
 
@@ -133,9 +150,13 @@ class Pass:
 
     def _ask(self, nodes: list[str], attempt: int) -> None:
         """Send ``puppet_agent.run``: it starts the run, joins it, or reports it when it is over."""
-        arguments = {name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())}
+        arguments = {
+            name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())
+        }
         try:
-            jid = self._bus.publish(nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": self._run_id(attempt)})
+            jid = self._bus.publish(
+                nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": self._run_id(attempt)}
+            )
         except transport.Unreachable as error:
             for node in nodes:
                 self._note(node, f"could not be asked: {error}")
@@ -182,13 +203,23 @@ class Pass:
         )
         said = progress.did(outcome.verdict, outcome.reason, outcome.details)
         self._deployment.tell_of(
-            self._phase, "node/ended", node=node, attempt=attempt, verdict=outcome.verdict, good=outcome.good, seconds=outcome.seconds, did=said
+            self._phase,
+            "node/ended",
+            node=node,
+            attempt=attempt,
+            verdict=outcome.verdict,
+            good=outcome.good,
+            seconds=outcome.seconds,
+            did=said,
         )
 
     # -- silence -------------------------------------------------------------------------------------------------
 
     def _look_after_the_silent(self) -> None:
-        """Ask nodes that run, every now and then, whether their job is alive; one whose job is not is asked for its run again."""
+        """
+        Ask nodes that run, every now and then, whether their job is alive; one whose job is not is asked for its
+        run again.
+        """
         now = time.monotonic()
         if not self._running or now < self._looked + self._deployment.poll_interval:
             return
@@ -206,13 +237,19 @@ class Pass:
         self._looks[jid] = set(self._running)
 
     def _seen(self, node: str, jobs: object) -> None:
-        """A node has said which runs its minion works on. Ours among them: all is well; else ask for it again, it joins."""
+        """
+        A node has said which runs its minion works on. Ours among them: all is well; else ask for it again, it joins.
+        """
         run = self._running[node]
         run.heard = time.monotonic()
         if run.silent:
             run.silent = False
             self._note(node, "answers again")
-        alive = {str(job.get("jid")) for job in jobs if isinstance(job, Mapping)} if isinstance(jobs, (list, tuple)) else set()
+        alive = (
+            {str(job.get("jid")) for job in jobs if isinstance(job, Mapping)}
+            if isinstance(jobs, (list, tuple))
+            else set()
+        )
         if not alive & run.jids:
             self._ask([node], run.attempt)
 
@@ -220,10 +257,15 @@ class Pass:
         run = self._running[node]
         if not run.silent:
             run.silent = True
-            self._note(node, f"silent since {progress.clock(time.time() - (time.monotonic() - run.heard))}; its run goes on, if it has one")
+            self._note(
+                node,
+                f"silent since {progress.clock(time.time() - (time.monotonic() - run.heard))}; its run may go on",
+            )
 
     def _note(self, node: str, note: str) -> None:
-        self._deployment.journal.run_noted(self._deployment.id, self._phase.number, node, self._running[node].attempt, note, self.number)
+        self._deployment.journal.run_noted(
+            self._deployment.id, self._phase.number, node, self._running[node].attempt, note, self.number
+        )
         self._deployment.tell_of(self._phase, "node/noted", node=node, note=note)
 
     def _give_up_the_lost(self) -> None:
@@ -231,7 +273,9 @@ class Pass:
         for node in [node for node, run in self._running.items() if now >= run.deadline]:
             silent = progress.duration(now - self._running[node].heard)
             waited = progress.duration(now - self._running[node].started)
-            reason = f"no outcome after {waited}, last heard {silent} ago; its run may still go on: salt {node} puppet_agent.status"
+            reason = (
+                f"no outcome after {waited}, last heard {silent} ago; it may still run: salt {node} puppet_agent.status"
+            )
             self._settle(node, verdicts.Outcome("lost", reason))
 
     # -- ending --------------------------------------------------------------------------------------------------
@@ -240,10 +284,14 @@ class Pass:
         bad = sum(not outcome.good for outcome in self._outcomes.values())
         for node in nodes:
             if node not in self._outcomes:
-                self._record(node, verdicts.Outcome("skipped", f"not started: {bad} failed, {self._allowed} may (max_failures)"))
+                self._record(
+                    node, verdicts.Outcome("skipped", f"not started: {bad} failed, {self._allowed} may (max_failures)")
+                )
 
     def _leave(self) -> None:
-        """The operator has ended the deployment: nothing more starts; runs on the nodes go on, without a verdict so far."""
+        """
+        The operator has ended the deployment: nothing more starts; runs on the nodes go on, without a verdict so far.
+        """
         for node in self._window.waiting:
             if node not in self._outcomes:
                 self._record(node, verdicts.Outcome("interrupted", "not started: the deployment was interrupted"))

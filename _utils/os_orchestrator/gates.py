@@ -1,8 +1,10 @@
 """
-A gate: conditions that must hold steadily before the next phase. Its checks are execution functions, asked on the nodes of a role.
+A gate: conditions that must hold steadily before the next phase. Its checks are execution functions, asked on the
+nodes of a role.
 
-A round asks the checks in order and ends at the first that does not hold. The gate opens after ``successes`` good rounds in a row; any other
-round starts the count anew. Nothing but a satisfying answer from every node is good: silence, errors and odd answers are not.
+A round asks the checks in order and ends at the first that does not hold. The gate opens after ``successes`` good
+rounds in a row; any other round starts the count anew. Nothing but a satisfying answer from every node is good:
+silence, errors and odd answers are not.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def satisfies(check: environment.Check, value: object, retcode: object) -> bool:
     if retcode not in (0, None) or isinstance(retcode, bool):
         return False
     if check.expect is True:
-        return value is True or (isinstance(value, Mapping) and (value.get("ready") is True or value.get("result") is True))
+        return value is True or (
+            isinstance(value, Mapping) and (value.get("ready") is True or value.get("result") is True)
+        )
     if check.expect == "equal":
         return value is not None
     wanted = check.expect["value"] if isinstance(check.expect, Mapping) else check.expect
@@ -47,7 +51,9 @@ def satisfies(check: environment.Check, value: object, retcode: object) -> bool:
 
 
 def chosen(check: environment.Check, value: object) -> object:
-    """Return the part of an answer that a check looks at: ``key`` is a path with colons; None where there is no such part."""
+    """
+    Return the part of an answer that a check looks at: ``key`` is a path with colons; None where there is no such part.
+    """
     for part in (check.key or "").split(":") if check.key else ():
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
@@ -62,7 +68,9 @@ def judge(check: environment.Check, nodes: Iterable[str], returns: Mapping[str, 
             continue
         heard = returns[node]
         value = chosen(check, heard.answer)
-        answers.append(Answer(check, node, satisfies(check, value, heard.retcode), said(heard.answer, value, check), value))
+        answers.append(
+            Answer(check, node, satisfies(check, value, heard.retcode), said(heard.answer, value, check), value)
+        )
     if check.expect == "equal" and len({canonical(answer.value) for answer in answers if answer.good}) > 1:
         return [Answer(check, a.node, False, f"differs between nodes: {a.said}", a.value) for a in answers]
     return answers
@@ -84,7 +92,10 @@ def canonical(value: object) -> str:
 
 
 class Rounds:
-    """The counting of good rounds in a row. Pure. A round that is good in another way than the one before starts the count at one."""
+    """
+    The counting of good rounds in a row. Pure. A round that is good in another way than the one before starts the
+    count at one.
+    """
 
     def __init__(self, successes: int):
         self.successes = successes
@@ -110,7 +121,9 @@ class Gate:
         self._held_by = ""
 
     def run(self) -> tuple[bool, str]:
-        """Ask until the gate opens or its timeout has passed; the last round may begin just before that and is finished."""
+        """
+        Ask until the gate opens or its timeout has passed; the last round may begin just before that and is finished.
+        """
         end = time.monotonic() + self._gate.timeout
         number = 0
         while True:
@@ -121,7 +134,10 @@ class Gate:
             if self._rounds.open:
                 return True, ""
             if time.monotonic() + self._gate.interval >= end:
-                return False, f"not open after {self._gate.timeout:g} s and {number} rounds; held by {self._held_by or 'too few good rounds in a row'}"
+                return (
+                    False,
+                    f"not open after {self._gate.timeout:g} s; held by {self._held_by or 'too few good rounds in a row'}",
+                )
             self._pause(began + self._gate.interval)
 
     def _round(self) -> list[Answer]:
@@ -145,7 +161,9 @@ class Gate:
         bad = [answer for answer in answers if not answer.good]
         held_by = bad[0].sentence + (f" (and {len(bad) - 1} more)" if len(bad) > 1 else "") if bad else ""
         self._rounds.add(not bad, _identity(answers))
-        self._deployment.journal.round(self._deployment.id, self._phase.number, number, not bad, [answer.plain for answer in answers])
+        self._deployment.journal.round(
+            self._deployment.id, self._phase.number, number, not bad, [answer.plain for answer in answers]
+        )
         self._deployment.tell_of(
             self._phase,
             "gate/round",
@@ -166,4 +184,6 @@ class Gate:
 
 def _identity(answers: Iterable[Answer]) -> str:
     """Return what must stay the same over the good rounds: the ``identity`` that predicates put into their answers."""
-    return canonical([[a.check.function, a.node, a.value.get("identity")] for a in answers if isinstance(a.value, Mapping)])
+    return canonical(
+        [[a.check.function, a.node, a.value.get("identity")] for a in answers if isinstance(a.value, Mapping)]
+    )

@@ -1,8 +1,8 @@
 """
 The master's record of deployments: an SQLite file that is whole at every instant and readable while a deployment runs.
 
-Only this room touches SQLite. A connection is opened per use and never kept over a fork. Times are seconds since the epoch, UTC, by the
-master's clock; a node's clock is never asked.
+Only this room touches SQLite. A connection is opened per use and never kept over a fork. Times are seconds since
+the epoch, UTC, by the master's clock; a node's clock is never asked.
 """
 
 from __future__ import annotations
@@ -29,20 +29,21 @@ CREATE TABLE deployments (
     state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', started REAL NOT NULL, ended REAL);
 CREATE INDEX deployments_by_environment ON deployments (environment, started);
 CREATE TABLE phases (
-    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, number INTEGER NOT NULL, name TEXT NOT NULL, kind TEXT NOT NULL,
-    roles TEXT NOT NULL, nodes TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', started REAL, ended REAL,
+    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, number INTEGER NOT NULL, name TEXT NOT NULL,
+    kind TEXT NOT NULL, roles TEXT NOT NULL, nodes TEXT NOT NULL, state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+    started REAL, ended REAL,
     PRIMARY KEY (deployment, number)) WITHOUT ROWID;
 CREATE TABLE runs (
-    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, pass INTEGER NOT NULL, node TEXT NOT NULL,
-    attempt INTEGER NOT NULL, run_id TEXT NOT NULL, verdict TEXT, reason TEXT NOT NULL DEFAULT '', note TEXT NOT NULL DEFAULT '',
-    seconds REAL, started REAL, ended REAL, details TEXT NOT NULL DEFAULT '{}',
+    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, pass INTEGER NOT NULL,
+    node TEXT NOT NULL, attempt INTEGER NOT NULL, run_id TEXT NOT NULL, verdict TEXT, reason TEXT NOT NULL DEFAULT '',
+    note TEXT NOT NULL DEFAULT '', seconds REAL, started REAL, ended REAL, details TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (deployment, phase, pass, node, attempt)) WITHOUT ROWID;
 CREATE TABLE rounds (
-    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, round INTEGER NOT NULL, at REAL NOT NULL,
-    good INTEGER NOT NULL, answers TEXT NOT NULL, PRIMARY KEY (deployment, phase, round)) WITHOUT ROWID;
+    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, round INTEGER NOT NULL,
+    at REAL NOT NULL, good INTEGER NOT NULL, answers TEXT NOT NULL, PRIMARY KEY (deployment, phase, round)) WITHOUT ROWID;
 CREATE TABLE claims (
-    environment TEXT PRIMARY KEY, deployment TEXT NOT NULL, user TEXT NOT NULL, boot_id TEXT NOT NULL, pid INTEGER NOT NULL,
-    pid_started TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+    environment TEXT PRIMARY KEY, deployment TEXT NOT NULL, user TEXT NOT NULL, boot_id TEXT NOT NULL,
+    pid INTEGER NOT NULL, pid_started TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
 """
 
 #: Open lock files of the environments that this process has claimed: they must outlive the connection, not the process.
@@ -67,8 +68,8 @@ class Claimed(doors.Refused):
     def __init__(self, claim: Claim):
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(claim.since))
         super().__init__(
-            f"environment {claim.environment} is being deployed by {claim.user} since {since} (deployment {claim.deployment}, pid {claim.pid});"
-            f" look at it with: salt-run deployment.status {claim.environment}"
+            f"environment {claim.environment} is being deployed by {claim.user} since {since}"
+            f" (deployment {claim.deployment}, pid {claim.pid}); look at it with: salt-run deployment.status {claim.environment}"
         )
         self.claim = claim
 
@@ -91,8 +92,9 @@ class Journal:
         """
         Take the environment for a deployment; nothing to do when it has it already. Raises :class:`Claimed`.
 
-        Two locks, since each covers what the other cannot see: ``flock`` a process of another PID namespace, and the row a
-        phase that runs in another process of the same deployment. A claim whose process has died is taken over.
+        Two locks, since each covers what the other cannot see: ``flock`` a process of another PID namespace, and
+        the row a phase that runs in another process of the same deployment. A claim whose process has died is taken
+        over.
         """
         with self._open() as db:
             lock = _locks.get(environment) or self._lock(environment)
@@ -153,20 +155,32 @@ class Journal:
             ``id, environment, scenario, user, door, noop, partial, digest, arguments`` (the last a plain dict).
 
         phases
-            Each ``number, name, kind, roles, nodes, state``; ``state`` is ``planned`` or ``left_out``, then with a ``reason``.
+            Each ``number, name, kind, roles, nodes, state``; ``state`` is ``planned`` or ``left_out``, then with a
+            ``reason``.
         """
         row = {**deployment, "arguments": json.dumps(deployment["arguments"]), "started": time.time()}
         with self._open() as db:
             db.execute("BEGIN IMMEDIATE")
             db.execute(
-                "INSERT INTO deployments (id, environment, scenario, user, door, noop, partial, digest, arguments, state, started) VALUES"
+                "INSERT INTO deployments"
+                " (id, environment, scenario, user, door, noop, partial, digest, arguments, state, started) VALUES"
                 " (:id, :environment, :scenario, :user, :door, :noop, :partial, :digest, :arguments, 'running', :started)",
                 row,
             )
             db.executemany(
-                "INSERT INTO phases (deployment, number, name, kind, roles, nodes, state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO phases (deployment, number, name, kind, roles, nodes, state, reason)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (row["id"], p["number"], p["name"], p["kind"], json.dumps(p["roles"]), json.dumps(p["nodes"]), p["state"], p["reason"])
+                    (
+                        row["id"],
+                        p["number"],
+                        p["name"],
+                        p["kind"],
+                        json.dumps(p["roles"]),
+                        json.dumps(p["nodes"]),
+                        p["state"],
+                        p["reason"],
+                    )
                     for p in phases
                 ],
             )
@@ -177,21 +191,37 @@ class Journal:
             )
 
     def phase_started(self, deployment: str, number: int) -> None:
-        self._do("UPDATE phases SET state = 'running', started = ? WHERE deployment = ? AND number = ?", time.time(), deployment, number)
+        self._do(
+            "UPDATE phases SET state = 'running', started = ? WHERE deployment = ? AND number = ?",
+            time.time(),
+            deployment,
+            number,
+        )
 
     def phase_ended(self, deployment: str, number: int, state: str, reason: str = "") -> None:
         """``state`` is ``succeeded``, ``failed`` or ``interrupted``."""
         self._do(
-            "UPDATE phases SET state = ?, reason = ?, ended = ? WHERE deployment = ? AND number = ?", state, reason, time.time(), deployment, number
+            "UPDATE phases SET state = ?, reason = ?, ended = ? WHERE deployment = ? AND number = ?",
+            state,
+            reason,
+            time.time(),
+            deployment,
+            number,
         )
 
     def ended(self, deployment: str, state: str, reason: str = "") -> None:
         """``state`` is ``succeeded``, ``failed`` or ``interrupted``."""
-        self._do("UPDATE deployments SET state = ?, reason = ?, ended = ? WHERE id = ?", state, reason, time.time(), deployment)
+        self._do(
+            "UPDATE deployments SET state = ?, reason = ?, ended = ? WHERE id = ?",
+            state,
+            reason,
+            time.time(),
+            deployment,
+        )
 
     def run_started(self, deployment: str, phase: int, node: str, run_id: str, attempt: int, passing: int = 1) -> None:
         self._do(
-            "INSERT OR REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
             *(deployment, phase, passing, node, attempt, run_id, time.time()),
         )
 
@@ -202,14 +232,27 @@ class Journal:
             *(note, deployment, phase, passing, node, attempt),
         )
 
-    def run_ended(self, deployment: str, phase: int, node: str, run_id: str, attempt: int, outcome, passing: int = 1) -> None:
+    def run_ended(
+        self, deployment: str, phase: int, node: str, run_id: str, attempt: int, outcome, passing: int = 1
+    ) -> None:
         """Record a node's verdict (``outcome`` is a :class:`verdicts.Outcome`), whether or not its run was started."""
         self._do(
             "INSERT INTO runs (deployment, phase, pass, node, attempt, run_id, verdict, reason, seconds, ended, details)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " verdict = excluded.verdict, reason = excluded.reason, seconds = excluded.seconds, ended = excluded.ended,"
             " details = excluded.details, note = ''",
-            *(deployment, phase, passing, node, attempt, run_id, outcome.verdict, outcome.reason, outcome.seconds, time.time()),
+            *(
+                deployment,
+                phase,
+                passing,
+                node,
+                attempt,
+                run_id,
+                outcome.verdict,
+                outcome.reason,
+                outcome.seconds,
+                time.time(),
+            ),
             json.dumps(dict(outcome.details)),
         )
 
@@ -224,8 +267,9 @@ class Journal:
 
     def deployment(self, deployment: str) -> dict | None:
         """
-        Return a deployment whole, or None: its columns, ``phases`` in order, each with ``runs`` (the last attempt of each node and pass;
-        ``details`` parsed) and, for a gate, ``rounds``: their number, and ``last``, the answers of the last one.
+        Return a deployment whole, or None: its columns, ``phases`` in order, each with ``runs`` (the last attempt
+        of each node and pass; ``details`` parsed) and, for a gate, ``rounds``: their number, and ``last``, the
+        answers of the last one.
         """
         with self._open() as db:
             row = db.execute("SELECT * FROM deployments WHERE id = ?", (deployment,)).fetchone()
@@ -245,15 +289,20 @@ class Journal:
         with self._open() as db:
             rows = db.execute(
                 "SELECT name, phases.ended - phases.started AS seconds FROM phases JOIN deployments ON id = deployment"
-                " WHERE environment = ? AND scenario = ? AND noop = 0 AND phases.state = 'succeeded' AND phases.started IS NOT NULL"
-                " ORDER BY phases.ended",
+                " WHERE environment = ? AND scenario = ? AND noop = 0"
+                " AND phases.state = 'succeeded' AND phases.started IS NOT NULL ORDER BY phases.ended",
                 (environment, scenario),
             ).fetchall()
         return {row["name"]: row["seconds"] for row in rows}
 
     def _head(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
         """A deployment's own row. One that is `running` though its process has died reads `interrupted`."""
-        head = {**row, "arguments": json.loads(row["arguments"]), "noop": bool(row["noop"]), "partial": bool(row["partial"])}
+        head = {
+            **row,
+            "arguments": json.loads(row["arguments"]),
+            "noop": bool(row["noop"]),
+            "partial": bool(row["partial"]),
+        }
         holder = self._holder(db, row["environment"]) if row["state"] == "running" else None
         if row["state"] == "running" and not (holder and holder.deployment == row["id"] and holder.alive):
             head.update(state="interrupted", reason="the process that ran it has died; the runs on the nodes may go on")
@@ -262,15 +311,23 @@ class Journal:
     def _whole(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
         whole = self._head(db, row)
         phases = {
-            phase["number"]: {**phase, "roles": json.loads(phase["roles"]), "nodes": json.loads(phase["nodes"]), "runs": []}
+            phase["number"]: {
+                **phase,
+                "roles": json.loads(phase["roles"]),
+                "nodes": json.loads(phase["nodes"]),
+                "runs": [],
+            }
             for phase in db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (row["id"],))
         }
         for run in db.execute(
-            "SELECT *, MAX(attempt) FROM runs WHERE deployment = ? GROUP BY phase, pass, node ORDER BY phase, pass, started, node", (row["id"],)
+            "SELECT *, MAX(attempt) AS attempt FROM runs WHERE deployment = ?"
+            " GROUP BY phase, pass, node ORDER BY phase, pass, started, node",
+            (row["id"],),
         ):
             phases[run["phase"]]["runs"].append({**run, "details": json.loads(run["details"])})
         for last in db.execute(
-            "SELECT phase, MAX(round) AS rounds, good, answers FROM rounds WHERE deployment = ? GROUP BY phase", (row["id"],)
+            "SELECT phase, MAX(round) AS rounds, good, answers FROM rounds WHERE deployment = ? GROUP BY phase",
+            (row["id"],),
         ):
             phases[last["phase"]].update(rounds=last["rounds"], last=json.loads(last["answers"]))
         return {**whole, "phases": list(phases.values())}
@@ -289,7 +346,10 @@ class Journal:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise doors.Refused(f"the journal {self.path} cannot be opened: {error}; see os_orchestrator:journal in the master's configuration") from error
+            raise doors.Refused(
+                f"the journal {self.path} cannot be opened: {error};"
+                " see os_orchestrator:journal in the master's configuration"
+            ) from error
         try:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA foreign_keys = ON")
@@ -307,7 +367,10 @@ class Journal:
         if version == SCHEMA:
             return
         if version > SCHEMA:
-            raise doors.Refused(f"the journal {self.path} was written by a newer os-orchestrator (tables {version}, known {SCHEMA}); upgrade this one")
+            raise doors.Refused(
+                f"the journal {self.path} was written by a newer os-orchestrator"
+                f" (tables {version}, known {SCHEMA}); upgrade this one"
+            )
         # WAL: readers never wait for a deployment that writes.
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("BEGIN EXCLUSIVE")
@@ -331,7 +394,10 @@ def user() -> str:
 
 
 def _interrupt(db: sqlite3.Connection, deployment: str, reason: str) -> None:
-    db.execute("UPDATE deployments SET state = 'interrupted', reason = ? WHERE id = ? AND state = 'running'", (reason, deployment))
+    db.execute(
+        "UPDATE deployments SET state = 'interrupted', reason = ? WHERE id = ? AND state = 'running'",
+        (reason, deployment),
+    )
     db.execute("UPDATE phases SET state = 'interrupted' WHERE deployment = ? AND state = 'running'", (deployment,))
 
 
@@ -340,7 +406,10 @@ def _boot_id() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when a process was started, in the kernel's ticks since boot, or nothing when there is no such process: with the pid, its identity."""
+    """
+    Return when a process was started, in the kernel's ticks since boot, or nothing when there is no such process:
+    with the pid, its identity.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
     except (OSError, IndexError):

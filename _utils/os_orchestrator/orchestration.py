@@ -1,8 +1,8 @@
 """
 A deployment, phase by phase: begun at its first phase, claimed at each, ended at the last or at the first that fails.
 
-The states `phase.puppet` and `phase.gate` call :func:`run_phase`, each in its turn; what they share lies in the journal and, for as long as the
-process lives, in :data:`_sessions`.
+The states `phase.puppet` and `phase.gate` call :func:`run_phase`, each in its turn; what they share lies in the
+journal and, for as long as the process lives, in :data:`_sessions`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from os_orchestrator import doors, engine, environment, gates, journal, plan, progress, transport, verdicts
 
@@ -59,11 +59,23 @@ class _Session:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one phase: a state's ``result`` (None: would run), its comment, and the nodes that changed with what changed."""
+    """
+    What became of one phase.
+
+    result
+        As a state's: None when it would run.
+
+    comment
+        Every bad node with its reason, a line each; ``reason`` says it in one sentence.
+
+    changes
+        The nodes that changed, and what.
+    """
 
     result: bool | None
     comment: str
-    changes: Mapping[str, str]
+    changes: Mapping[str, str] = field(default_factory=dict)
+    reason: str = ""
 
 
 #: The door of the command that runs in this context; without one, the phases were started by plain orchestration.
@@ -75,7 +87,9 @@ def load_plan(opts: Mapping, pillar: Mapping, chunks: Iterable[Mapping]) -> plan
     """Return the plan of a scenario for the environment that the pillar names; raises :class:`doors.Refused`."""
     name = pillar.get("environment")
     if not isinstance(name, str) or not name:
-        raise doors.Refused("""no environment was named; add pillar='{"environment": "NAME"}' or use salt-run deployment.run NAME SCENARIO""")
+        raise doors.Refused(
+            'no environment was named; add pillar=\'{"environment": "NAME"}\' or use salt-run deployment.run NAME SCENARIO'
+        )
     noop = doors.boolean(pillar.get("noop", False), "noop")
     selection = plan.Selection(doors.strings(pillar.get("nodes"), "nodes"), pillar.get("from_phase"))
     return plan.build(chunks, load_environment(opts, name), noop=noop, selection=selection)
@@ -83,7 +97,9 @@ def load_plan(opts: Mapping, pillar: Mapping, chunks: Iterable[Mapping]) -> plan
 
 def load_environment(opts: Mapping, name: str) -> environment.Environment:
     """Return an environment, its roles resolved against the keys that the master has accepted."""
-    return environment.load(opts, name, transport.accepted_keys(opts), lambda target, kind: transport.match(opts, target, kind))
+    return environment.load(
+        opts, name, transport.accepted_keys(opts), lambda target, kind: transport.match(opts, target, kind)
+    )
 
 
 def run_phase(order: Order, name: str) -> Result:
@@ -92,7 +108,7 @@ def run_phase(order: Order, name: str) -> Result:
         return _rehearse(order, name)
     session = _session(order)
     if session.stopped:
-        return Result(False, "not started: the deployment has ended", {})
+        return Result(False, "not started: the deployment has ended")
     phase = session.plan.phase(name)
     claimed = session.deployment.journal
     claimed.claim(session.plan.environment.name, order.deployment, _door().user)
@@ -100,7 +116,9 @@ def run_phase(order: Order, name: str) -> Result:
         session.deployment = _listened(session, bus, order.opts)
         _announce(session, phase)
         try:
-            result = Result(True, f"left out: {phase.left_out}", {}) if phase.left_out else _run(session, phase, bus, order.opts)
+            result = (
+                Result(True, f"left out: {phase.left_out}") if phase.left_out else _run(session, phase, bus, order.opts)
+            )
         except (KeyboardInterrupt, SystemExit):
             return _interrupted(session, phase)
         except Exception as error:
@@ -133,11 +151,11 @@ def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping
     deployment.tell_of(phase, "phase/started", kind=phase.kind, roles=list(phase.roles), nodes=list(phase.nodes))
     if phase.kind == "gate":
         opened, reason = gates.Gate(deployment, phase, bus).run()
-        result = Result(opened, reason or "open", {})
+        result = Result(opened, reason or "open", reason=reason)
     else:
         outcomes = engine.Pass(deployment, phase, bus, transport.accepted_keys(opts)).run()
         reason = engine.in_words(outcomes)
-        result = Result(not reason, _comment(outcomes), _changes(outcomes))
+        result = Result(not reason, _comment(outcomes), _changes(outcomes), reason)
     state = "succeeded" if result.result else "failed"
     deployment.journal.phase_ended(deployment.id, phase.number, state, reason)
     deployment.tell_of(phase, "phase/ended", state=state, reason=reason, seconds=time.monotonic() - began)
@@ -150,7 +168,9 @@ def _comment(outcomes: Mapping[str, verdicts.Outcome]) -> str:
     for outcome in outcomes.values():
         counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
     lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.items())]
-    lines += [f"{node}: {o.verdict}" + (f", {o.reason}" if o.reason else "") for node, o in outcomes.items() if not o.good]
+    lines += [
+        f"{node}: {o.verdict}" + (f", {o.reason}" if o.reason else "") for node, o in outcomes.items() if not o.good
+    ]
     return "\n".join(lines)
 
 
@@ -167,14 +187,14 @@ def _rehearse(order: Order, name: str) -> Result:
     rehearsed = load_plan(order.opts, order.pillar, order.chunks)
     phase = rehearsed.phase(name)
     if phase.left_out:
-        return Result(True, f"would be left out: {phase.left_out}", {})
+        return Result(True, f"would be left out: {phase.left_out}")
     with transport.Bus(order.opts) as bus:
         timeout = phase.options.get("ping_timeout", rehearsed.environment.puppet["ping_timeout"])
         missing = engine.present(bus, phase.nodes, transport.accepted_keys(order.opts), timeout)
     if missing:
-        return Result(False, "\n".join(f"{node}: missing, {reason}" for node, reason in missing.items()), {})
+        return Result(False, "\n".join(f"{node}: missing, {reason}" for node, reason in missing.items()))
     verb = "would run Puppet on" if phase.kind == "puppet" else f"gate {phase.gate.name} would ask"
-    return Result(None, f"{verb} {', '.join(phase.nodes)}", {})
+    return Result(None, f"{verb} {', '.join(phase.nodes)}")
 
 
 # -- the deployment around it ------------------------------------------------------------------------------------------
@@ -190,7 +210,9 @@ def _session(order: Order) -> _Session:
 def _begun(order: Order, the_plan: plan.Plan) -> _Session:
     record = journal.of(order.opts)
     settings = order.opts.get("os_orchestrator") or {}
-    poll_interval = doors.number(settings.get("poll_interval", engine.POLL_INTERVAL), "os_orchestrator:poll_interval", minimum=0.1)
+    poll_interval = doors.number(
+        settings.get("poll_interval", engine.POLL_INTERVAL), "os_orchestrator:poll_interval", minimum=0.1
+    )
     who = _door()
     environment_name = the_plan.environment.name
     record.claim(environment_name, order.deployment, who.user)
@@ -229,14 +251,23 @@ def _listened(session: _Session, bus: transport.Bus, opts: Mapping) -> engine.De
     lines = tuple(sink for sink in old.sinks if isinstance(sink, progress.Lines))
     if not lines and opts.get("__cli") == "salt-run":
         lines = (progress.Lines(),)
-    return engine.Deployment(old.id, old.plan, old.journal, (lambda step: bus.fire(step.tag, step.event), *lines), old.poll_interval)
+    return engine.Deployment(
+        old.id, old.plan, old.journal, (lambda step: bus.fire(step.tag, step.event), *lines), old.poll_interval
+    )
 
 
 def _announce(session: _Session, phase: plan.Phase) -> None:
     deployment, the_plan = session.deployment, session.plan
     if phase.number == 1:
         title = f"{the_plan.environment.name} {the_plan.scenario}"
-        deployment.tell("deployment/started", id=deployment.id, title=title, user=_door().user, noop=the_plan.noop, phases=len(the_plan.phases))
+        deployment.tell(
+            "deployment/started",
+            id=deployment.id,
+            title=title,
+            user=_door().user,
+            noop=the_plan.noop,
+            phases=len(the_plan.phases),
+        )
     if phase.left_out:
         deployment.tell_of(phase, "phase/left_out", reason=phase.left_out)
 
@@ -246,18 +277,21 @@ def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
     if result.result and phase.number < len(session.plan.phases):
         return
     state = "succeeded" if result.result else "failed"
-    _end(session, state, "" if result.result else f"{phase.name}: {result.comment.splitlines()[-1]}")
+    _end(session, state, "" if result.result else f"{phase.name}: {result.reason}")
 
 
 def _interrupted(session: _Session, phase: plan.Phase) -> Result:
     session.deployment.journal.phase_ended(session.deployment.id, phase.number, "interrupted")
     sentence = f"interrupted in phase {phase.number}, {phase.name}; the runs on the nodes go on"
     _end(session, "interrupted", sentence)
-    return Result(False, sentence, {})
+    return Result(False, sentence)
 
 
 def _end(session: _Session, state: str, reason: str) -> None:
-    """Record the end and give the environment back; a session that did not succeed is kept, so that no later phase of it starts."""
+    """
+    Record the end and give the environment back; a session that did not succeed is kept, so that no later phase of
+    it starts.
+    """
     session.stopped = True
     deployment, environment_name = session.deployment, session.plan.environment.name
     deployment.journal.ended(deployment.id, state, reason)

@@ -18,7 +18,18 @@ from os_orchestrator import doors, environment
 #: What a phase's sentence may be followed by, by kind. The rest of a chunk is Salt's.
 ARGUMENTS = {
     "puppet": frozenset(
-        ("role", "may_fail", "max_failures", "concurrency", "timeout", "lock_timeout", "tags", "skip_tags", "noop", "retries")
+        (
+            "role",
+            "may_fail",
+            "max_failures",
+            "concurrency",
+            "timeout",
+            "lock_timeout",
+            "tags",
+            "skip_tags",
+            "noop",
+            "retries",
+        )
     ),
     "gate": frozenset(("gate", "checks", "successes", "interval", "timeout", "optional")),
 }
@@ -90,7 +101,10 @@ def scenario_of(chunks: Iterable[Mapping]) -> str:
 
 
 def compile_scenario(opts: Mapping, scenario: str, pillar: Mapping) -> list[Mapping]:
-    """Return the low chunks of a scenario as an orchestration on this master would run them; raises :class:`doors.Refused`."""
+    """
+    Return the low chunks of a scenario as an orchestration on this master would run them; raises
+    :class:`doors.Refused`.
+    """
     minion = salt.minion.MasterMinion({**opts, "file_client": "local"})
     chunks = minion.functions["state.show_low_sls"](sls_of(scenario), pillar=dict(pillar))
     if not isinstance(chunks, list) or not all(isinstance(chunk, Mapping) for chunk in chunks):
@@ -103,13 +117,19 @@ def unrenderable(scenario: str, errors: Iterable, opts: Mapping) -> str:
     said = "; ".join(str(error) for error in errors)
     if "No matching sls found" in said:
         roots = ", ".join(opts.get("file_roots", {}).get("base", ()))
-        return f"there is no scenario {scenario}: {sls_of(scenario)} is in none of the master's file_roots ({roots}); see docs/scenarios.md for where scenarios lie"
+        return (
+            f"there is no scenario {scenario}: {sls_of(scenario)} is in none of the master's file_roots ({roots});"
+            " add the directory that holds orch/ to them"
+        )
     return f"scenario {scenario} cannot be rendered: {said}"
 
 
-def build(chunks: Iterable[Mapping], env: environment.Environment, *, noop: bool = False, selection: Selection | None = None) -> Plan:
+def build(
+    chunks: Iterable[Mapping], env: environment.Environment, *, noop: bool = False, selection: Selection | None = None
+) -> Plan:
     """
-    Return the plan of a scenario's low chunks for an environment; raises :class:`doors.Refused` with every mistake, a line each.
+    Return the plan of a scenario's low chunks for an environment; raises :class:`doors.Refused` with every mistake,
+    a line each.
     """
     chunks, selection = list(chunks), selection or Selection()
     ours = [chunk for chunk in chunks if chunk.get("state") == "phase"]
@@ -121,15 +141,27 @@ def build(chunks: Iterable[Mapping], env: environment.Environment, *, noop: bool
         raise doors.Refused("\n".join(mistakes))
     first = _first_number(selection.from_phase, ours)
     phases = tuple(_phase(number, chunk, env, selection, first) for number, chunk in enumerate(ours, 1))
-    arguments = [[chunk["__id__"], chunk["fun"], {key: chunk[key] for key in sorted(_arguments(chunk))}] for chunk in ours]
+    arguments = [
+        [chunk["__id__"], chunk["fun"], {key: chunk[key] for key in sorted(_arguments(chunk))}] for chunk in ours
+    ]
     digest = hashlib.sha256(json.dumps([env.digest, arguments, noop], sort_keys=True, default=str).encode()).hexdigest()
     return Plan(scenario_of(chunks), env, phases, noop, digest)
 
 
-def single(env: environment.Environment, role: str, options: Mapping, *, noop: bool, nodes: tuple[str, ...] = ()) -> Plan:
+def single(
+    env: environment.Environment, role: str, options: Mapping, *, noop: bool, nodes: tuple[str, ...] = ()
+) -> Plan:
     """Return the plan of one pass over a role, outside any scenario."""
     name = f"Puppet on {role}"
-    chunk = {"__id__": name, "name": name, "state": "phase", "fun": "puppet", "__sls__": "puppet", "role": role, **options}
+    chunk = {
+        "__id__": name,
+        "name": name,
+        "state": "phase",
+        "fun": "puppet",
+        "__sls__": "puppet",
+        "role": role,
+        **options,
+    }
     return build([chunk], env, noop=noop, selection=Selection(nodes))
 
 
@@ -159,7 +191,10 @@ def _puppet_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
     mistakes = [] if roles else ["phase.puppet needs a role"]
     for role in roles:
         if role not in env.roles:
-            mistakes.append(f"environment {env.name} has no role {role}{doors.did_you_mean(role, env.roles)}; add it to its roles, empty if it has none")
+            mistakes.append(
+                f"environment {env.name} has no role {role}{doors.did_you_mean(role, env.roles)};"
+                " add it to its roles, empty if it has none"
+            )
     options = {key: value for key, value in given.items() if key != "role"}
     return mistakes + [f"{m.path}: {m.found}; {m.cure}" for m in environment.phase_mistakes(options)]
 
@@ -171,12 +206,19 @@ def _gate_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
         optional = doors.boolean(given.get("optional", False), "optional")
         if given["gate"] not in env.gates and not optional:
             near = doors.did_you_mean(given["gate"], env.gates)
-            return [f"environment {env.name} has no gate {given['gate']}{near}; add it to its gates, with `checks: []` if it needs none"]
+            return [
+                f"environment {env.name} has no gate {given['gate']}{near};"
+                " add it to its gates, with `checks: []` if it needs none"
+            ]
     try:
         gate = _gate(given, env)
     except doors.Refused as refused:
         return str(refused).splitlines()
-    return [f"a check asks role {check.role}, which environment {env.name} does not have" for check in gate.checks if check.role not in env.roles]
+    return [
+        f"a check asks role {check.role}, which environment {env.name} does not have"
+        for check in gate.checks
+        if check.role not in env.roles
+    ]
 
 
 def _unordered(chunks: list[Mapping], ours: list[Mapping]) -> list[str]:
@@ -188,7 +230,10 @@ def _unordered(chunks: list[Mapping], ours: list[Mapping]) -> list[str]:
         if name in before:
             mistakes.append(f"{name}: there are two phases of this name")
         if before and not before & _required(chunk, by_id, chunks):
-            mistakes.append(f"{name}: it requires no phase before it; add `- require: [{{phase: {ours[0]['__id__']}}}]` or the one that it follows")
+            mistakes.append(
+                f"{name}: it requires no phase before it;"
+                f" add `- require: [{{phase: {ours[0]['__id__']}}}]` or the one that it follows"
+            )
         before.add(name)
     return mistakes
 
@@ -210,7 +255,8 @@ def _unused(ours: list[Mapping], env: environment.Environment) -> list[str]:
     """Refuse nothing here but the near miss: a sentence under `phases` may belong to another scenario."""
     names = [chunk["__id__"] for chunk in ours]
     return [
-        f"environments:{env.name}:phases has {sentence!r}, this scenario has {doors.nearest(sentence, names)!r}; write the sentence as the scenario does"
+        f"environments:{env.name}:phases has {sentence!r}, this scenario has {doors.nearest(sentence, names)!r};"
+        " write the sentence as the scenario does"
         for sentence in env.phases
         if sentence not in names and _nearly(sentence, names)
     ]
@@ -227,7 +273,11 @@ def _nearly(sentence: str, names: Collection[str]) -> bool:
 
 def _unselectable(selection: Selection, ours: list[Mapping], env: environment.Environment) -> list[str]:
     known = {node for role in env.roles.values() for node in role.nodes}
-    mistakes = [f"nodes: {node} is in no role of {env.name}{doors.did_you_mean(node, known)}" for node in selection.nodes if node not in known]
+    mistakes = [
+        f"nodes: {node} is in no role of {env.name}{doors.did_you_mean(node, known)}"
+        for node in selection.nodes
+        if node not in known
+    ]
     if selection.from_phase is not None and _first_number(selection.from_phase, ours) is None:
         names = ", ".join(f"{number} {chunk['__id__']}" for number, chunk in enumerate(ours, 1))
         mistakes.append(f"from_phase: the scenario has no phase {selection.from_phase}; it has {names}")
@@ -235,7 +285,9 @@ def _unselectable(selection: Selection, ours: list[Mapping], env: environment.En
 
 
 def _first_number(from_phase: str | int | None, ours: list[Mapping]) -> int | None:
-    """Return the number of the phase to begin with, given by its number or sentence, or None when there is no such phase."""
+    """
+    Return the number of the phase to begin with, given by its number or sentence, or None when there is no such phase.
+    """
     names = [chunk["__id__"] for chunk in ours]
     if from_phase is None:
         return 1
@@ -251,13 +303,25 @@ def _phase(number: int, chunk: Mapping, env: environment.Environment, selection:
     nodes = tuple(dict.fromkeys(node for role in roles for node in env.roles[role].nodes))
     left_out = _left_out(env, roles, nodes, given)
     if number < first:
-        return Phase(number, name, kind, roles, (), {}, gate, dict.fromkeys(nodes, "before from_phase"), "before from_phase")
+        return Phase(
+            number, name, kind, roles, (), {}, gate, dict.fromkeys(nodes, "before from_phase"), "before from_phase"
+        )
     if kind == "gate":
         return Phase(number, name, kind, roles, nodes, {}, gate, {}, left_out)
     asked = tuple(node for node in nodes if not selection.nodes or node in selection.nodes)
     not_asked = {node: "not among nodes=" for node in nodes if node not in asked}
     options = env.options(roles, name, {key: value for key, value in given.items() if key != "role"})
-    return Phase(number, name, kind, roles, asked, options, None, not_asked, left_out or ("" if asked else "none of its nodes was asked"))
+    return Phase(
+        number,
+        name,
+        kind,
+        roles,
+        asked,
+        options,
+        None,
+        not_asked,
+        left_out or ("" if asked else "none of its nodes was asked"),
+    )
 
 
 def _left_out(env: environment.Environment, roles: tuple[str, ...], nodes: tuple[str, ...], given: Mapping) -> str:

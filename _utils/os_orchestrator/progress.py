@@ -21,11 +21,12 @@ class Step:
     One thing that has happened in a deployment; in the journal already when it is told here.
 
     what
-        ``deployment/started``, ``phase/started``, ``phase/left_out``, ``node/started``, ``node/noted``, ``node/ended``, ``gate/round``,
-        ``phase/ended``, ``deployment/ended``.
+        ``deployment/started``, ``phase/started``, ``phase/left_out``, ``node/started``, ``node/noted``,
+        ``node/ended``, ``gate/round``, ``phase/ended``, ``deployment/ended``.
 
     data
-        Plain values: ``phase`` and ``name`` (its number and sentence) for all but the deployment's own, ``node`` for a node's.
+        Plain values: ``phase`` and ``name`` (its number and sentence) for all but the deployment's own, ``node``
+        for a node's.
     """
 
     what: str
@@ -39,7 +40,13 @@ class Step:
 
     @property
     def event(self) -> dict:
-        return {"version": EVENT_VERSION, "environment": self.environment, "deployment": self.deployment, "what": self.what, **self.data}
+        return {
+            "version": EVENT_VERSION,
+            "environment": self.environment,
+            "deployment": self.deployment,
+            "what": self.what,
+            **self.data,
+        }
 
 
 Sink = Callable[[Step], None]

@@ -1,5 +1,6 @@
 """
-What an operator reads of a plan and of a deployment, as plain data: the same for the terminal, for ``--out json`` and for a page.
+What an operator reads of a plan and of a deployment, as plain data: the same for the terminal, for ``--out json``
+and for a page.
 """
 
 from __future__ import annotations
@@ -46,10 +47,13 @@ def _planned(phase: planning.Phase, absent: Mapping[str, str], last: float | Non
     if phase.gate:
         row["gate"] = {name: getattr(phase.gate, name) for name in ("name", "successes", "interval", "timeout")}
         row["checks"] = [
-            {"function": check.function, "role": check.role, "kwargs": dict(check.kwargs), "expect": check.expect} for check in phase.gate.checks
+            {"function": check.function, "role": check.role, "kwargs": dict(check.kwargs), "expect": check.expect}
+            for check in phase.gate.checks
         ]
     else:
-        row["options"] = {key: _plain(value) for key, value in phase.options.items() if value not in (None, (), [], {}, False)}
+        row["options"] = {
+            key: _plain(value) for key, value in phase.options.items() if value not in (None, (), [], {}, False)
+        }
     return row
 
 
@@ -61,7 +65,22 @@ def summary(deployment: Mapping) -> dict:
     """Return a deployment as the journal has it, in the form that is shown."""
     return {
         "kind": "deployment",
-        **{name: deployment[name] for name in ("id", "environment", "scenario", "user", "door", "noop", "partial", "state", "reason", "started", "ended")},
+        **{
+            name: deployment[name]
+            for name in (
+                "id",
+                "environment",
+                "scenario",
+                "user",
+                "door",
+                "noop",
+                "partial",
+                "state",
+                "reason",
+                "started",
+                "ended",
+            )
+        },
         "excluded": deployment["arguments"].get("excluded", {}),
         "phases": [_phase(phase) for phase in deployment["phases"]],
     }
@@ -78,7 +97,18 @@ def _phase(phase: Mapping) -> dict:
 
 def _node(node: str, run: Mapping | None) -> dict:
     if run is None:
-        return {"node": node, "verdict": None, "good": False, "reason": "", "note": "", "seconds": None, "attempt": 0, "did": "", "started": None, "ended": None}
+        return {
+            "node": node,
+            "verdict": None,
+            "good": False,
+            "reason": "",
+            "note": "",
+            "seconds": None,
+            "attempt": 0,
+            "did": "",
+            "started": None,
+            "ended": None,
+        }
     details = run["details"]
     return {
         "node": node,
@@ -102,6 +132,10 @@ def history(heads: Iterable[Mapping]) -> dict:
     return {
         "kind": "history",
         "deployments": [
-            {**{name: head[name] for name in names}, "seconds": round(head["ended"] - head["started"], 3) if head["ended"] else None} for head in heads
+            {
+                **{name: head[name] for name in names},
+                "seconds": round(head["ended"] - head["started"], 3) if head["ended"] else None,
+            }
+            for head in heads
         ],
     }

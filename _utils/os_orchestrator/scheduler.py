@@ -12,7 +12,8 @@ from collections.abc import Iterable
 
 class Window:
     """
-    A rolling window over ``nodes``: at most ``concurrency`` run at once, in the given order, and a free place is filled at once.
+    A rolling window over ``nodes``: at most ``concurrency`` run at once, in the given order, and a free place is
+    filled at once.
 
     It stops starting nodes as soon as more than ``max_failures`` have ended badly.
     """

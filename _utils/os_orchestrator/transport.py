@@ -74,7 +74,8 @@ class Bus:
         if not self._events.connect_pub(timeout=5):
             self.__exit__(None, None, None)
             raise doors.Refused(
-                f"the event bus of the master does not answer in {self._client.opts['sock_dir']}; is salt-master running?"
+                f"the event bus of the master does not answer in {self._client.opts['sock_dir']};"
+                " is salt-master running?"
             )
         return self
 
@@ -87,7 +88,9 @@ class Bus:
         try:
             sent = self._client.run_job(list(nodes), function, list(args), tgt_type="list", kwarg=dict(kwargs or {}))
         except SaltException as error:
-            raise Unreachable(str(error) or "the master's publisher does not answer; is salt-master running?") from error
+            raise Unreachable(
+                str(error) or "the master's publisher does not answer; is salt-master running?"
+            ) from error
         if not sent.get("jid"):
             raise Unreachable("the master published nothing: it knows none of these nodes")
         return str(sent["jid"])
@@ -102,7 +105,9 @@ class Bus:
             if heard or left <= 0:
                 return heard
 
-    def call(self, nodes: Iterable[str], function: str, timeout: float, kwargs: Mapping | None = None, args=()) -> dict[str, Return]:
+    def call(
+        self, nodes: Iterable[str], function: str, timeout: float, kwargs: Mapping | None = None, args=()
+    ) -> dict[str, Return]:
         """Run a function on nodes and return the answers that came within ``timeout`` seconds, by node."""
         asked = set(nodes)
         answers: dict[str, Return] = {}

@@ -1,7 +1,8 @@
 """
 From what a node answered to one word: the verdict. Pure, and suspicious: an answer is input from another machine.
 
-A good verdict must be shown by every fact that comes with it; whatever is unclear, contradicts itself or was not asked for is bad.
+A good verdict must be shown by every fact that comes with it; whatever is unclear, contradicts itself or was not
+asked for is bad.
 """
 
 from __future__ import annotations
@@ -36,7 +37,16 @@ OF_NODES = frozenset(GOOD) - {"kept", "not_asked", "missing", "lost", "skipped",
 
 #: Puppet's exit codes under ``--detailed-exitcodes`` that can stand behind a good verdict.
 _EXIT_CODES = {"unchanged": {0}, "changed": {2}, "tolerated": {4, 6}}
-_COUNTS = ("total", "changed", "failed", "failed_to_restart", "skipped", "out_of_sync", "restarted", "corrective_change")
+_COUNTS = (
+    "total",
+    "changed",
+    "failed",
+    "failed_to_restart",
+    "skipped",
+    "out_of_sync",
+    "restarted",
+    "corrective_change",
+)
 _LISTS = {"failures": 50, "changes": 50, "slowest": 5}
 _TEXTS = ("environment", "config_version", "transaction_uuid", "puppet_version", "started", "finished", "mode")
 _CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
@@ -99,7 +109,10 @@ def _unintelligible(answer: object) -> Outcome:
     if isinstance(answer, str) and "is not available" in answer[:200]:
         return Outcome("not_started", f"{text(answer, 120)} on this node; salt NODE saltutil.sync_all brings it")
     if isinstance(answer, str) and "Passed invalid arguments" in answer[:200]:
-        return Outcome("not_started", f"this node has another version of puppet_agent: {text(answer, 200)}; salt NODE saltutil.sync_all")
+        return Outcome(
+            "not_started",
+            f"this node has another version of puppet_agent: {text(answer, 200)}; salt NODE saltutil.sync_all",
+        )
     said = text(answer.removeprefix("ERROR: ") if isinstance(answer, str) else answer, 300)
     return Outcome("failed", f"answered something that is no outcome of a run: {said}")
 
@@ -137,7 +150,11 @@ def _details(answer: Mapping) -> dict:
 
 def _row(row: Mapping) -> dict:
     return {
-        text(key, 40): value if isinstance(value, (bool, int)) or value is None else _seconds(value) if isinstance(value, float) else text(value)
+        text(key, 40): value
+        if isinstance(value, (bool, int)) or value is None
+        else _seconds(value)
+        if isinstance(value, float)
+        else text(value)
         for key, value in list(row.items())[:10]
     }
 
@@ -160,6 +177,11 @@ def _count(value: object) -> int:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not 0 <= value < 10**9:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or not 0 <= value < 10**9
+    ):
         return 0.0
     return round(float(value), 3)
