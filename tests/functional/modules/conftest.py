@@ -1,0 +1,129 @@
+"""Nodes with a Puppet of their own, and a real puppetserver on loopback, for the functional tests of the modules."""
+
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+PUPPET = shutil.which("puppet")
+SERVER_JAR = Path("/usr/share/puppetserver/puppetserver.jar")
+PACKAGED = Path("/etc/puppet/puppetserver")
+SERVER_CONF = """
+jruby-puppet: {{
+    ruby-load-path: [/usr/lib/puppetserver/ruby/vendor_ruby]
+    gem-home: {root}/gems
+    gem-path: [{root}/gems, /usr/lib/puppetserver/vendored-jruby-gems]
+    server-conf-dir: {root}/etc
+    server-code-dir: {root}/code
+    server-var-dir: {root}/var
+    server-run-dir: {root}/run
+    server-log-dir: {root}/log
+    max-active-instances: 1
+}}
+webserver: {{ client-auth: want, ssl-host: 127.0.0.1, ssl-port: {port} }}
+metrics: {{ server-id: localhost }}
+global: {{ logging-config: {root}/etc/logback.xml }}
+"""
+LOGBACK = """
+<configuration>
+  <appender name="F" class="ch.qos.logback.core.FileAppender">
+    <file>{root}/log/server.log</file><encoder><pattern>%d %-5p [%c{{2}}] %m%n</pattern></encoder>
+  </appender>
+  <root level="info"><appender-ref ref="F"/></root>
+</configuration>
+"""
+JAVA = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djruby.lib=/usr/share/jruby/lib"]
+
+
+@dataclass
+class Server:
+    """A puppetserver with directories and a certificate authority of its own."""
+
+    root: Path
+    port: int
+    process: subprocess.Popen = None
+
+    def configure(self):
+        """Write its configuration; certificates are signed at once for ``*.lab.test`` and for nobody else."""
+        for name in ("etc", "code/environments", "var", "var/yaml/facts", "run", "log", "gems", "conf.d"):
+            (self.root / name).mkdir(parents=True, exist_ok=True)
+        place = {"root": self.root, "port": self.port}
+        (self.root / "conf.d/server.conf").write_text(SERVER_CONF.format(**place))
+        for name in ("auth.conf", "web-routes.conf"):
+            shutil.copy(PACKAGED / "conf.d" / name, self.root / "conf.d" / name)
+        (self.root / "etc/logback.xml").write_text(LOGBACK.format(**place))
+        (self.root / "etc/autosign.conf").write_text("*.lab.test\n")
+        settings = {"certname": "localhost", "keylength": 2048, "ssldir": f"{self.root}/var/ssl", "user": "root"}
+        settings |= {"cadir": f"{self.root}/var/ca", "group": "root", "reports": "none", "dns_alt_names": "localhost"}
+        (self.root / "etc/puppet.conf").write_text(_ini(main=settings))
+        self.manifest("production", "")
+
+    def manifest(self, environment, text):
+        """Write the manifest of an environment, which exists from then on."""
+        manifests = self.root / "code/environments" / environment / "manifests"
+        manifests.mkdir(parents=True, exist_ok=True)
+        (manifests / "site.pp").write_text(text)
+
+    def start(self, timeout=120):
+        """Start it and return when it answers."""
+        command = ["java", *JAVA, "-jar", str(SERVER_JAR), "--config", str(self.root / "conf.d")]
+        command += [
+            "--bootstrap-config",
+            str(PACKAGED / "services.d"),
+            "--restart-file",
+            str(self.root / "run/restart"),
+        ]
+        with (self.root / "log/console.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.root)
+        deadline = time.monotonic() + timeout
+        while not self.answers():
+            assert self.process.poll() is None, (self.root / "log/console.log").read_text()
+            assert time.monotonic() < deadline, (self.root / "log/server.log").read_text()
+            time.sleep(0.3)
+
+    def answers(self):
+        """Say whether the server serves requests."""
+        trusting = ssl._create_unverified_context()
+        try:
+            url = f"https://localhost:{self.port}/status/v1/simple"
+            return urllib.request.urlopen(url, timeout=5, context=trusting).read() == b"running"
+        except OSError:
+            return False
+
+    def stop(self):
+        """End it at once."""
+        self.process.kill()
+        self.process.wait()
+
+
+def _ini(**sections):
+    lines = []
+    for name, settings in sections.items():
+        lines += [f"[{name}]", *(f"{key} = {value}" for key, value in settings.items()), ""]
+    return "\n".join(lines)
+
+
+def _free_port():
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return door.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def puppetserver(tmp_path_factory):
+    """A running puppetserver, a certificate authority included."""
+    if not SERVER_JAR.exists():
+        pytest.skip("puppetserver is not installed: apt-get install puppetserver")
+    server = Server(tmp_path_factory.mktemp("puppetserver"), _free_port())
+    server.configure()
+    server.start()
+    yield server
+    server.stop()
