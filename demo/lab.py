@@ -175,11 +175,17 @@ class Lab:
             )
 
     def _leftover(self):
-        """Return the process id of something that was started here and still lives, or None."""
-        mark = f"{MARK}={self.root}".encode()
+        """
+        Return the process id of something that was started here and still lives, or None.
+
+        The mark is in the environment of Salt's processes; Puppet gets an environment of its own, but is told its
+        directories.
+        """
+        mark, place = f"{MARK}={self.root}".encode(), f"{self.root}/".encode()
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                if mark in (directory / "environ").read_bytes().split(b"\0"):
+                marked = mark in (directory / "environ").read_bytes().split(b"\0")
+                if marked or place in (directory / "cmdline").read_bytes():
                     return int(directory.name)
         return None
 

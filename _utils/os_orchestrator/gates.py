@@ -134,10 +134,8 @@ class Gate:
             if self._rounds.open:
                 return True, ""
             if time.monotonic() + self._gate.interval >= end:
-                return (
-                    False,
-                    f"not open after {self._gate.timeout:g} s; held by {self._held_by or 'too few good rounds in a row'}",
-                )
+                held_by = self._held_by or "too few good rounds in a row"
+                return False, f"not open after {self._gate.timeout:g} s; held by {held_by}"
             self._pause(began + self._gate.interval)
 
     def _round(self) -> list[Answer]:

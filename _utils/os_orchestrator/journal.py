@@ -40,7 +40,8 @@ CREATE TABLE runs (
     PRIMARY KEY (deployment, phase, pass, node, attempt)) WITHOUT ROWID;
 CREATE TABLE rounds (
     deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, round INTEGER NOT NULL,
-    at REAL NOT NULL, good INTEGER NOT NULL, answers TEXT NOT NULL, PRIMARY KEY (deployment, phase, round)) WITHOUT ROWID;
+    at REAL NOT NULL, good INTEGER NOT NULL, answers TEXT NOT NULL,
+    PRIMARY KEY (deployment, phase, round)) WITHOUT ROWID;
 CREATE TABLE claims (
     environment TEXT PRIMARY KEY, deployment TEXT NOT NULL, user TEXT NOT NULL, boot_id TEXT NOT NULL,
     pid INTEGER NOT NULL, pid_started TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
@@ -69,7 +70,8 @@ class Claimed(doors.Refused):
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(claim.since))
         super().__init__(
             f"environment {claim.environment} is being deployed by {claim.user} since {since}"
-            f" (deployment {claim.deployment}, pid {claim.pid}); look at it with: salt-run deployment.status {claim.environment}"
+            f" (deployment {claim.deployment}, pid {claim.pid});"
+            f" look at it with: salt-run deployment.status {claim.environment}"
         )
         self.claim = claim
 
@@ -164,7 +166,8 @@ class Journal:
             db.execute(
                 "INSERT INTO deployments"
                 " (id, environment, scenario, user, door, noop, partial, digest, arguments, state, started) VALUES"
-                " (:id, :environment, :scenario, :user, :door, :noop, :partial, :digest, :arguments, 'running', :started)",
+                " (:id, :environment, :scenario, :user, :door, :noop, :partial, :digest, :arguments,"
+                " 'running', :started)",
                 row,
             )
             db.executemany(
@@ -237,7 +240,8 @@ class Journal:
     ) -> None:
         """Record a node's verdict (``outcome`` is a :class:`verdicts.Outcome`), whether or not its run was started."""
         self._do(
-            "INSERT INTO runs (deployment, phase, pass, node, attempt, run_id, verdict, reason, seconds, ended, details)"
+            "INSERT INTO runs"
+            " (deployment, phase, pass, node, attempt, run_id, verdict, reason, seconds, ended, details)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
             " verdict = excluded.verdict, reason = excluded.reason, seconds = excluded.seconds, ended = excluded.ended,"
             " details = excluded.details, note = ''",

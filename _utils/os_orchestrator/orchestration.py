@@ -88,7 +88,8 @@ def load_plan(opts: Mapping, pillar: Mapping, chunks: Iterable[Mapping]) -> plan
     name = pillar.get("environment")
     if not isinstance(name, str) or not name:
         raise doors.Refused(
-            'no environment was named; add pillar=\'{"environment": "NAME"}\' or use salt-run deployment.run NAME SCENARIO'
+            'no environment was named; add pillar=\'{"environment": "NAME"}\','
+            " or use salt-run deployment.run NAME SCENARIO"
         )
     noop = doors.boolean(pillar.get("noop", False), "noop")
     selection = plan.Selection(doors.strings(pillar.get("nodes"), "nodes"), pillar.get("from_phase"))
