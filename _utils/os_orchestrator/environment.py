@@ -121,7 +121,8 @@ class Mistake:
     cure: str
 
     def __str__(self):
-        return f"{self.path}: {self.found}; {self.cure}" if self.path else f"{self.found}; {self.cure}"
+        place = f"{self.path}: " if self.path else ""
+        return " ".join(f"{place}{self.found}; {self.cure}".split())
 
 
 class Invalid(doors.Refused):
@@ -276,7 +277,8 @@ def _without_key(nodes: Sequence[str], others: Collection[str], path: str) -> Mi
 def _instead_of(node: str, known: Collection[str]) -> str:
     """Return ``(did you mean ...?)`` for a node; one that differs in its number alone is another machine."""
     near = doors.nearest(node, known)
-    return "" if near and re.sub(r"\d", "", near) == re.sub(r"\d", "", node) else doors.did_you_mean(node, known)
+    others = near and re.sub(r"\d+", "#", near) == re.sub(r"\d+", "#", node)
+    return "" if others else doors.did_you_mean(node, known)
 
 
 def _gate(name: str, definition: Mapping) -> Gate:
