@@ -28,7 +28,6 @@ BIN = Path(sys.executable).parent
 NODES = ("ctl1", "ctl2", "cmp1", "cmp2", "ep1", "st1", "st2", "ring1", "px1")
 PROGRAMS = ("salt", "salt-key", "salt-run")
 PORT_OF_THE_EXAMPLE = "13306"
-MARK = "OS_ORCHESTRATOR_DEMO"
 START_TIMEOUT = 120
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -63,7 +62,8 @@ class Lab:
         # Salt's sockets need short paths.
         self.root = Path(tempfile.mkdtemp(prefix="oo-", dir="/tmp"))
         self.writer = Writer([self.root / node / "disk/mysql/master.info" for node in ("ctl1", "ctl2")])
-        self.environ = {**os.environ, MARK: str(self.root), "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
+        self.environ = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
+        self.daemons = []
 
     def __enter__(self):
         try:
@@ -103,9 +103,13 @@ class Lab:
     def end(self):
         """End every process that was started here, or by one that was, and remove the directory."""
         _on_signals(signal.SIG_IGN)
-        for pid in iter(self._leftover, None):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        while living := self._living():
+            for pid in living:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        for daemon in self.daemons:
+            daemon.wait()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _furnish(self):
@@ -165,29 +169,24 @@ class Lab:
     def _daemon(self, program, home):
         """Start a daemon in a session of its own, out of reach of the terminal's Ctrl-C."""
         with (home / "console.log").open("w") as log:
-            subprocess.Popen(
-                [str(BIN / program), "-c", str(home / "etc")],
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            command = [str(BIN / program), "-c", str(home / "etc")]
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            self.daemons.append(subprocess.Popen(command, env=self.environ, start_new_session=True, **streams))
 
-    def _leftover(self):
+    def _living(self):
         """
-        Return the process id of something that was started here and still lives, or None.
+        Return the process ids of what was started here and still lives.
 
-        The mark is in the environment of Salt's processes; Puppet gets an environment of its own, but is told its
-        directories.
+        That is what is in the session of one of the daemons, and Puppet, which has a session of its own but names
+        the directory. A session's number stays ours until its daemon is waited for.
         """
-        mark, place = f"{MARK}={self.root}".encode(), f"{self.root}/".encode()
-        for directory in Path("/proc").glob("[0-9]*"):
+        sessions, place, found = {daemon.pid for daemon in self.daemons}, f"{self.root}/".encode(), []
+        for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                marked = mark in (directory / "environ").read_bytes().split(b"\0")
-                if marked or place in (directory / "cmdline").read_bytes():
-                    return int(directory.name)
-        return None
+                state, _, _, session = (process / "stat").read_text(errors="replace").rpartition(")")[2].split()[:4]
+                ours = int(session) in sessions or place in (process / "cmdline").read_bytes()
+                found += [int(process.name)] if ours and state not in "ZX" else []
+        return found
 
 
 class Writer(threading.Thread):

@@ -1,5 +1,6 @@
 """Houses for the tests: a Salt master and minions as processes on loopback, each minion with a Puppet of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,8 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import ChainMap
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,7 +24,7 @@ QUIET = {"log_level_logfile": "warning"}
 
 @dataclass
 class Result:
-    """What a command came to. ``data`` is its standard output read as JSON, or None."""
+    """What a command came to. ``data`` is its standard output, and nothing but it, read as JSON; or None."""
 
     returncode: int
     stdout: str
@@ -48,7 +49,7 @@ class House:
         """Run one of Salt's programs and return its ``Result``; ``out=None`` leaves the outputter to the command."""
         command = self.command(program, *args, *([f"--out={out}"] if out else []))
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
-        return Result(done.returncode, done.stdout, done.stderr, _json(done.stdout))
+        return Result(done.returncode, done.stdout, done.stderr, _data(done.stdout))
 
     def salt_run(self, *args, **options):
         """Run ``salt-run`` as an operator would."""
@@ -56,7 +57,7 @@ class House:
 
     def salt(self, target, *args, **options):
         """Run ``salt`` on a target; ``data`` is one dictionary by minion id."""
-        return self.run("salt", "--static", target, *args, **options)
+        return self.run("salt", target, *args, **options)
 
     def pillar(self, name, text):
         """Write an environment's pillar, as ``environments/<name>.sls``, and list it in the top file."""
@@ -90,11 +91,16 @@ class House:
         self.minions[node].start()
 
 
-def _json(text):
-    try:
-        return json.loads(text)
-    except ValueError:
-        return None
+def _data(text):
+    """Return JSON as data; the documents that ``salt`` prints, one for each minion, as one dictionary."""
+    documents = []
+    with contextlib.suppress(ValueError):
+        while text := text.strip():
+            document, end = json.JSONDecoder().raw_decode(text)
+            documents.append(document)
+            text = text[end:]
+        return documents[0] if len(documents) == 1 else dict(ChainMap(*documents)) if documents else None
+    return None
 
 
 def _session(pid):
@@ -154,7 +160,7 @@ def salt_factories_config():
 def open_house(salt_factories):
     """Return a context manager that runs a house of its own: another Salt, other options, other nodes."""
 
-    @contextmanager
+    @contextlib.contextmanager
     def opened(name, nodes, *, python=sys.executable, master_options, minion_options):
         root = salt_factories.root_dir / name
         factories = attr.evolve(salt_factories, root_dir=root, python_executable=str(python), scripts_dir=None)
