@@ -29,8 +29,10 @@ import datetime
 import fcntl
 import fnmatch
 import functools
+import heapq
 import itertools
 import json
+import operator
 import os
 import pwd
 import re
@@ -55,6 +57,7 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 SETTINGS = ("puppet", "confdir", "vardir", "mode", "manifest", "modulepath")
 IDENTITY = ("mode", "manifest", "puppet_environment", "noop", "tags", "skip_tags", "may_fail")
 
+LARGEST = 1 << 31
 KEPT_RUNS = 50
 START_TIMEOUT = 60
 LONGEST = 30 * 24 * 3600
@@ -62,11 +65,12 @@ GRACE = 10
 UNKILLABLE = 30
 LOCK_INTERVAL = 1
 
-REPORT_LIMIT = 64 << 20
+REPORT_LIMIT = 32 << 20
+DEEPEST = 50
 OUTPUT_LIMIT = 256 << 10
 OUTCOME_LIMIT = 64 << 10
 EXIT_SPACE = 4 << 10
-LISTED, SLOWEST, LOG_LINES, LINE = 50, 5, 40, 300
+LISTED, SLOWEST, LOG_LINES, LINE, TITLE = 50, 5, 40, 300, 1200
 
 PATH = "/opt/puppetlabs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VARDIRS = ("/opt/puppetlabs/puppet/cache", "/var/cache/puppet", "/var/lib/puppet", "~/.puppetlabs/opt/puppet/cache")
@@ -86,7 +90,11 @@ IN_THE_WAY = re.compile(
 )
 DISABLED = re.compile(r"administratively disabled \(Reason: '(?P<reason>.*)'\)")
 UNSIGNED = re.compile(r"Certificate for (?P<name>\S+) has not been signed yet")
-TOLD_TO_STOP = re.compile(r"^(?:Notice: )?Caught (?:TERM|INT); exiting$|^Cancelling startup$", re.MULTILINE)
+# The last words of an agent, an agent that had not begun, and of apply, when they are sent a signal.
+TOLD_TO_STOP = re.compile(
+    r"^(?:(?:Notice: )?Caught (?:TERM|INT); exiting|Cancelling startup|Error: Could not run: SIG[A-Z]+|Exiting)$",
+    re.MULTILINE,
+)
 APPLYING = re.compile(r"^Info: Applying configuration version|^Notice: Applied catalog", re.MULTILINE)
 NOT_COMPILED = re.compile(
     r"Evaluation Error|Could not (?:parse|find file)|directory environment named|\(file: .+, line: \d+", re.MULTILINE
@@ -223,38 +231,54 @@ def _now():
 
 
 def _text(value, limit=LINE):
-    """Return a value as one line of printable text, bounded."""
-    line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", str(value)).split())
+    """Return a scalar as one line of printable text, bounded; anything else as no text."""
+    value = "" if value is None or isinstance(value, (dict, list)) else str(value)
+    line = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f]+", " ", value).split())
     line = line.encode("utf-8", "replace").decode()
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 def _dicts(values):
     """Return the dictionaries among a list's elements or a dictionary's values."""
-    values = values.values() if isinstance(values, dict) else values
-    return [each for each in values if isinstance(each, dict)] if isinstance(values, (list, type({}.values()))) else []
+    values = list(values.values()) if isinstance(values, dict) else values
+    return [each for each in values if isinstance(each, dict)] if isinstance(values, list) else []
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and 0 <= value < LARGEST
 
 
 def _parse_report(content):
     """Return a report's YAML as a dictionary; raise ValueError with what is wrong with it."""
     # The only tag of the file is Ruby's, in front of it.
     content = re.sub(rb"\A--- !ruby/object:\S+", b"---", content)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        report = yaml.load(content, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError):
+        report = yaml.load(content, loader) if _is_shallow(yaml.parse(content, loader)) else None
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError):
         raise ValueError("is not the YAML of a report") from None
     if not isinstance(report, dict):
-        raise ValueError("is not a report" if report else "is empty")
+        raise ValueError("is empty" if not content.strip() else "is not a report")
     missing = [key for key in REPORT_KEYS if key not in report]
     if missing or report.get("cached_catalog_status") not in CACHED:
         raise ValueError(f"is not complete: it has no {', '.join(missing) or 'cached_catalog_status'}")
     return report
 
 
+def _is_shallow(events):
+    """Say whether YAML can be loaded: the loader in C goes as deep as the file, and down with the minion."""
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            return False
+    return True
+
+
 def _digest(report):
     """Return what matters of a report, whatever types its fields have."""
     statuses, logs = _dicts(report["resource_statuses"]), _dicts(report.get("logs"))
-    events = {"success", "noop"} if report["noop"] is True else {"success"}
+    events = ("success", "noop") if report["noop"] is True else ("success",)
     return {
         "status": report["status"],
         "completed": report["transaction_completed"] is True,
@@ -274,9 +298,9 @@ def _digest(report):
         ],
         "slowest": _slowest(statuses),
         "errors": [_text(log.get("message")) for log in logs if log.get("level") == "err" and _is_puppets(log)],
-        "config_version": _text(report.get("configuration_version") or ""),
-        "transaction_uuid": _text(report.get("transaction_uuid") or ""),
-        "puppet_version": _text(report.get("puppet_version") or ""),
+        "config_version": _text(report.get("configuration_version")),
+        "transaction_uuid": _text(report.get("transaction_uuid")),
+        "puppet_version": _text(report.get("puppet_version")),
     }
 
 
@@ -288,8 +312,8 @@ def _is_puppets(log):
 def _counts(metrics):
     resources = metrics.get("resources") if isinstance(metrics, dict) else None
     values = resources.get("values") if isinstance(resources, dict) else None
-    rows = [row for row in values or [] if isinstance(row, list) and len(row) == 3]
-    found = {row[0]: row[2] for row in rows if isinstance(row[0], str) and isinstance(row[2], int)}
+    rows = [row for row in values if isinstance(row, list) and len(row) == 3] if isinstance(values, list) else []
+    found = {str(row[0]): row[2] for row in rows if _is_number(row[2])}
     return {name: int(found.get(name, 0)) for name in COUNTS}
 
 
@@ -302,10 +326,10 @@ def _place(status):
 def _row(status, message):
     line = status.get("line")
     return {
-        "resource": _text(status.get("resource")),
+        "resource": _text(status.get("resource"), TITLE),
         "message": _text(message),
-        "file": _text(status.get("file") or ""),
-        "line": line if isinstance(line, int) else None,
+        "file": _text(status.get("file")),
+        "line": int(line) if _is_number(line) else None,
         "tolerated": False,
     }
 
@@ -319,7 +343,7 @@ def _failure(status, logs):
 
 def _skipped(statuses, logs):
     """Return the resources skipped for failed dependencies; those skipped by tag or schedule are no failures."""
-    places = {log.get("source") for log in logs if log.get("message") in SKIPPED}
+    places = {str(log.get("source")) for log in logs if log.get("message") in SKIPPED}
     return [
         _row(each, "skipped: a resource that it depends on failed")
         for each in statuses
@@ -329,14 +353,14 @@ def _skipped(statuses, logs):
 
 def _causes(logs):
     """Return the failed resources for which others were skipped, by the logs."""
-    found = (DEPENDENCY.match(str(log.get("message"))) for log in logs)
-    return sorted({_text(match["cause"]) for match in found if match})
+    found = (DEPENDENCY.match(_text(log.get("message"), TITLE)) for log in logs)
+    return sorted({match["cause"] for match in found if match})
 
 
 def _slowest(statuses):
-    timed = [each for each in statuses if isinstance(each.get("evaluation_time"), (int, float))]
-    timed = sorted(timed, key=lambda each: each["evaluation_time"], reverse=True)[:SLOWEST]
-    return [{"resource": _text(each.get("resource")), "seconds": round(each["evaluation_time"], 2)} for each in timed]
+    timed = [(each["evaluation_time"], each) for each in statuses if _is_number(each.get("evaluation_time"))]
+    slowest = heapq.nlargest(SLOWEST, timed, key=operator.itemgetter(0))
+    return [{"resource": _text(each.get("resource")), "seconds": round(seconds, 2)} for seconds, each in slowest]
 
 
 def _log_tail(output):
@@ -385,7 +409,7 @@ def _judge(request, ended, digest, problem, output):
         return "killed", f"Puppet was ended by {_signal_name(number)}, which this run did not send"
     if digest is None:
         return _judge_output(request, code, problem, output)
-    return _judge_report(request, code, digest)
+    return _judge_report(request, code, digest, output)
 
 
 def _signal_name(number):
@@ -423,11 +447,11 @@ def _judge_output(request, code, problem, output):
     return "not_started", f"Puppet did not begin: {said}"
 
 
-def _judge_report(request, code, digest):
+def _judge_report(request, code, digest, output=""):
     """Judge a run by its exit code (None where nobody knows it) and its own report."""
     asked, came_from = request["puppet_environment"], digest["environment"]
-    if code == 0 and not digest["completed"]:
-        return "killed", "Puppet was told to stop by somebody else in the middle of its run, and exited 0"
+    if not digest["completed"] and (code == 0 or TOLD_TO_STOP.search(output)):
+        return "killed", f"Puppet was told to stop by somebody else in the middle of its run, and exited {code}"
     if asked and came_from != asked:
         return "no_catalog", f"puppet_environment={asked} was asked for, but Puppet ran the environment {came_from}"
     if digest["cached"]:
@@ -1194,8 +1218,9 @@ def wait(run_id, timeout=3600):
 
         salt ctl1 puppet_agent.wait 20261122-primary-1 timeout=600
     """
+    timeout = _seconds("timeout", timeout, 0)
     folder = _known(run_id)
-    _await_end(folder, _seconds("timeout", timeout, 0))
+    _await_end(folder, timeout)
     return _conclude(_report_on(folder))
 
 

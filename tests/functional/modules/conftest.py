@@ -1,19 +1,22 @@
 """Nodes with a Puppet of their own, and a real puppetserver on loopback, for the functional tests of the modules."""
 
-import os
+import json
 import shutil
-import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 import pytest
+import salt.config
+import salt.loader
 
-PUPPET = shutil.which("puppet")
+SALT_CALL = str(Path(sys.executable).with_name("salt-call"))
 SERVER_JAR = Path("/usr/share/puppetserver/puppetserver.jar")
 PACKAGED = Path("/etc/puppet/puppetserver")
 SERVER_CONF = """
@@ -41,6 +44,99 @@ LOGBACK = """
 </configuration>
 """
 JAVA = ["-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djruby.lib=/usr/share/jruby/lib"]
+
+
+@dataclass
+class Node:
+    """A minion's modules as Salt loads them, with Puppet directories of its own."""
+
+    root: Path
+    repository: Path
+    settings: dict = field(default_factory=dict)
+    context: dict = field(default_factory=dict)
+    functions: object = None
+
+    def configure(self, certname="node.lab.test", **puppet_conf):
+        """Write ``puppet.conf``, and an empty manifest to apply."""
+        self.etc.mkdir(parents=True)
+        (self.etc / "code/environments/production/manifests").mkdir(parents=True)
+        places = {"ssldir": "ssl", "rundir": "run", "logdir": "log", "publicdir": "public"}
+        settings = {"certname": certname, "codedir": self.etc / "code", "reports": "none"}
+        settings |= {name: self.var / place for name, place in places.items()}
+        (self.etc / "puppet.conf").write_text(_ini(main=settings | puppet_conf))
+        self.settings = {"mode": "apply", "confdir": str(self.etc), "vardir": str(self.var)}
+        self.settings["manifest"] = str(self.manifest(""))
+        return self
+
+    def load(self, **settings):
+        """Load the modules with these settings of the node instead of its own."""
+        options = {
+            "id": "node",
+            "file_client": "local",
+            "root_dir": str(self.root),
+            "module_dirs": [str(self.repository)],
+        }
+        options |= {"cachedir": str(self.root / "cache"), "puppet_agent": self.settings | settings, "grains": {}}
+        (self.root / "salt").mkdir(exist_ok=True)
+        (self.root / "cache").mkdir(exist_ok=True)
+        (self.root / "salt/minion").write_text(json.dumps(options | {"log_file": "/dev/null"}))
+        opts = salt.config.minion_config(str(self.root / "salt/minion")) | options
+        self.functions = salt.loader.minion_mods(opts, context=self.context)
+        return self
+
+    @property
+    def etc(self):
+        return self.root / "etc"
+
+    @property
+    def var(self):
+        return self.root / "var"
+
+    def manifest(self, text):
+        """Write what the node applies."""
+        path = self.root / "site.pp"
+        path.write_text(text.replace("ROOT", str(self.root)))
+        return path
+
+    def __getattr__(self, name):
+        """Return a function of puppet_agent."""
+        return self.functions[f"puppet_agent.{name}"]
+
+    def folder(self, run_id):
+        """Return what lies in a run's directory."""
+        return self.root / "cache/puppet_agent/runs" / run_id
+
+    def state(self, run_id):
+        return json.loads((self.folder(run_id) / "state.json").read_text())
+
+    def background(self, *arguments):
+        """Call a function of puppet_agent in a process of its own, as a minion's job would."""
+        command = [
+            SALT_CALL,
+            "-c",
+            str(self.root / "salt"),
+            "--local",
+            "--out=json",
+            "--retcode-passthrough",
+            *arguments,
+        ]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+        return subprocess.Popen(command, text=True, start_new_session=True, **pipes)
+
+    def puppets(self):
+        """Return the processes that belong to this node: those that name its directory."""
+        own = str(self.root)
+        found = psutil.process_iter(["cmdline", "status"])
+        found = [each for each in found if any(own in word for word in each.info["cmdline"] or ())]
+        return [each for each in found if each.info["status"] != psutil.STATUS_ZOMBIE]
+
+    def until(self, condition, timeout=60):
+        """Return what a condition comes to, as soon as it is anything."""
+        deadline = time.monotonic() + timeout
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.02)
+        return found
 
 
 @dataclass
@@ -115,6 +211,23 @@ def _free_port():
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return door.getsockname()[1]
+
+
+@pytest.fixture
+def bare_node(tmp_path, repository):
+    """A node with Puppet directories, whose modules a test loads as it likes."""
+    if not shutil.which("puppet"):
+        pytest.skip("Puppet is not installed: apt-get install puppet-agent")
+    node = Node(tmp_path, repository).configure()
+    yield node
+    for process in node.puppets():
+        process.kill()
+
+
+@pytest.fixture
+def node(bare_node):
+    """A node that applies a manifest of its own."""
+    return bare_node.load()
 
 
 @pytest.fixture(scope="session")
