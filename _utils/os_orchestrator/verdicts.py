@@ -8,8 +8,8 @@ asked for is bad.
 from __future__ import annotations
 
 import json
-import math
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -47,9 +47,13 @@ _COUNTS = (
     "restarted",
     "corrective_change",
 )
+#: Those that a good verdict must come with.
+_TELLING = ("changed", "failed", "failed_to_restart")
 _LISTS = {"failures": 50, "changes": 50, "slowest": 5}
 _TEXTS = ("environment", "config_version", "transaction_uuid", "puppet_version", "started", "finished", "mode")
-_CONTROL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxstring, _SHORT.maxother = 4, 20, 20, 200, 200
 
 
 @dataclass(frozen=True)
@@ -72,9 +76,17 @@ class Outcome:
 
 def text(value: object, limit: int = 500) -> str:
     """Return a value as one printable line of at most ``limit`` characters: no control or direction characters."""
-    shown = value if isinstance(value, str) else repr(value) if isinstance(value, (bytes, bytearray)) else str(value)
-    shown = _CONTROL.sub(" ", shown[: 4 * limit]).strip()
+    shown = _ESCAPE.sub("", (value if isinstance(value, str) else _written(value))[: 4 * limit])
+    shown = "".join(character if character.isprintable() else " " for character in shown).strip()
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def _written(value: object) -> str:
+    """Return what is no text as one: what is long or deep, in part."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def judge(answer: object, retcode: object, *, run_id: str, noop: bool) -> Outcome:
@@ -119,19 +131,33 @@ def _unintelligible(answer: object) -> Outcome:
 
 def _doubt(verdict: str, answer: Mapping, retcode: object, details: Mapping, noop: bool) -> str:
     """Return why a good verdict is not believed, or nothing."""
-    exit_code, resources = answer.get("exit_code"), details["resources"]
-    if retcode not in (0, None) or isinstance(retcode, bool):
+    exit_code = answer.get("exit_code")
+    if type(retcode) is not int or retcode != 0:
         return f"says {verdict}, but its job ended with {text(retcode, 40)}"
-    if bool(answer.get("noop")) is not noop:
+    if answer.get("noop") is not noop:
         return f"ran {'for real' if noop else 'with --noop'}, asked for the opposite"
     # Under noop Puppet exits 0 whatever would change.
-    if exit_code not in ({0} if noop else _EXIT_CODES[verdict]) or isinstance(exit_code, bool):
+    if type(exit_code) is not int or exit_code not in ({0} if noop else _EXIT_CODES[verdict]):
         return f"says {verdict}, but Puppet exited {text(exit_code, 40)}"
-    if verdict != "tolerated" and (resources["failed"] or resources["failed_to_restart"]):
-        return f"says {verdict}, but {resources['failed'] + resources['failed_to_restart']} resources failed"
-    if not details["transaction_uuid"]:
+    if not isinstance(answer.get("transaction_uuid"), str) or not details["transaction_uuid"]:
         return f"says {verdict}, but shows no report of its run"
-    return ""
+    return _doubt_of_resources(verdict, answer.get("resources"), details)
+
+
+def _doubt_of_resources(verdict: str, counts: object, details: Mapping) -> str:
+    """Return why a good verdict is not believed for what became of its resources, or nothing."""
+    resources = details["resources"]
+    if not isinstance(counts, Mapping) or any(type(counts.get(name)) is not int for name in _TELLING):
+        return f"says {verdict}, but not how many of its resources failed"
+    if any(counts[name] != resources[name] for name in _TELLING):
+        return f"says {verdict}, but counts its resources with impossible numbers"
+    failed = resources["failed"] + resources["failed_to_restart"]
+    if (verdict == "tolerated") is not bool(failed):
+        return f"says {verdict}, but {failed or 'no'} resources failed"
+    if verdict == "unchanged" and resources["changed"]:
+        return f"says unchanged, but {resources['changed']} resources changed"
+    other = next((row for row in details["failures"] if row.get("tolerated") is not True), None)
+    return f"says {verdict}, but {text(other.get('resource'), 80)} failed" if other else ""
 
 
 def _details(answer: Mapping) -> dict:
@@ -139,7 +165,7 @@ def _details(answer: Mapping) -> dict:
     resources = answer.get("resources")
     resources = resources if isinstance(resources, Mapping) else {}
     details: dict = {name: text(answer.get(name) or "", 120) for name in _TEXTS}
-    details["exit_code"] = answer["exit_code"] if isinstance(answer.get("exit_code"), int) else None
+    details["exit_code"] = _whole(answer.get("exit_code"))
     details["noop"] = answer.get("noop") is True
     details["resources"] = {name: _count(resources.get(name)) for name in _COUNTS}
     for name, most in _LISTS.items():
@@ -149,22 +175,21 @@ def _details(answer: Mapping) -> dict:
 
 
 def _row(row: Mapping) -> dict:
-    return {
-        text(key, 40): value
-        if isinstance(value, (bool, int)) or value is None
-        else _seconds(value)
-        if isinstance(value, float)
-        else text(value)
-        for key, value in list(row.items())[:10]
-    }
+    return {text(key, 40): _cell(value) for key, value in list(row.items())[:10]}
+
+
+def _cell(value: object) -> object:
+    if value is None or isinstance(value, bool) or _whole(value) is not None:
+        return value
+    return _seconds(value) if isinstance(value, float) else text(value)
 
 
 def _bounded(details: dict, limit: int = 65536) -> dict:
-    """Drop what is longest until the whole is at most ``limit`` characters of JSON."""
+    """Shorten the lists, those first that are missed least, until the whole is at most ``limit`` characters of JSON."""
     for name in ("log_tail", "changes", "slowest", "failures"):
-        if len(json.dumps(details)) <= limit:
-            break
-        details[name] = details[name][:5]
+        while details[name] and len(json.dumps(details)) > limit:
+            half = len(details[name]) // 2
+            details[name] = details[name][-half:] if half and name == "log_tail" else details[name][:half]
     return details
 
 
@@ -173,15 +198,15 @@ def _first(value: object, most: int) -> Iterable:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**9 else 0
+    return max(0, _whole(value) or 0)
+
+
+def _whole(value: object) -> int | None:
+    """Return a number that is one and of a sensible size, else None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9 else None
 
 
 def _seconds(value: object) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float))
-        or not math.isfinite(value)
-        or not 0 <= value < 10**9
-    ):
-        return 0.0
-    return round(float(value), 3)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # Not a number is not in this range either.
+    return round(float(value), 3) if number and 0 <= value < 10**9 else 0.0
