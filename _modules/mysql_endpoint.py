@@ -290,7 +290,7 @@ def _probe(address, port, timeout, write_table=None):
 
 
 def _probe_holder(address, probed, node_address, node_port, name, timeout):
-    """Ask the holder by its own address; return (what answered or {}, the reasons it gives not to trust the address)."""
+    """Ask the holder by its own address; return (what answered or {}, reasons not to trust the address)."""
     try:
         holder = _probe(node_address, node_port, timeout)
     except _NoAnswer as error:
