@@ -121,12 +121,15 @@ def _node(node, width):
     seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
     verdict = node["verdict"] or ("running" if node["started"] else "waiting")
     head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
-    lines = (
-        textwrap.wrap(head + node["did"], _WIDTH, subsequent_indent=" " * len(head), drop_whitespace=True)
-        if node["did"]
-        else [head.rstrip()]
-    )
-    return lines + [line for failure in _failed(node) for line in _wrapped("", failure, len(head))]
+    failures = _failed(node)
+    # The reason repeats the first failure, without its place.
+    said = failures or ([node["did"]] if node["did"] else [])
+    words = [
+        line
+        for sentence in said
+        for line in textwrap.wrap(sentence, max(30, _WIDTH - len(head)), break_on_hyphens=False)
+    ]
+    return [(head + (words[0] if words else "")).rstrip(), *(" " * len(head) + line for line in words[1:])]
 
 
 def _failed(node):
@@ -150,7 +153,8 @@ def _verdict(shown):
     for phase in shown["phases"]:
         for node in phase.get("nodes", ()):
             if node["verdict"]:
-                counts[node["verdict"]] = counts.get(node["verdict"], 0) + 1
+                verdict = "would change" if shown["noop"] and node["verdict"] == "changed" else node["verdict"]
+                counts[verdict] = counts.get(verdict, 0) + 1
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     lines = [f"{title} {shown['state']}{partial}{took}" + (f": {told}" if told else "")]
     return lines + (_wrapped("", shown["reason"], 2) if shown["reason"] else [])

@@ -66,8 +66,8 @@ def clock(at: float | None = None) -> str:
     return time.strftime("%H:%M:%S", time.localtime(at))
 
 
-def did(verdict: str | None, reason: str, details: Mapping) -> str:
-    """Return in a few words what a run did, or why it is bad."""
+def did(verdict: str | None, reason: str, details: Mapping, width: int = 60) -> str:
+    """Return in a few words what a run did, or why it is bad; a list of resources is cut at ``width`` characters."""
     resources = details.get("resources", {})
     words = []
     if verdict in ("changed", "tolerated") and resources.get("changed"):
@@ -76,7 +76,7 @@ def did(verdict: str | None, reason: str, details: Mapping) -> str:
         words = [f"{resources.get('out_of_sync', 0)} would change"]
     if verdict == "tolerated":
         named = ", ".join(str(f.get("resource")) for f in details.get("failures", ()) if f.get("tolerated"))
-        words.append(f"tolerated: {shorten(named, 60)}")
+        words.append(f"tolerated: {shorten(named, width)}")
     elif reason:
         words.append(reason)
     return ", ".join(words)

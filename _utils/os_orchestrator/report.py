@@ -114,7 +114,7 @@ def _node(node: str, run: Mapping | None) -> dict:
         "node": node,
         "verdict": run["verdict"],
         "good": verdicts.GOOD.get(run["verdict"], False),
-        "did": progress.did(run["verdict"], run["reason"], details) if run["verdict"] else run["note"],
+        "did": progress.did(run["verdict"], run["reason"], details, 500) if run["verdict"] else run["note"],
         **{name: run[name] for name in ("reason", "note", "seconds", "attempt", "started", "ended", "run_id")},
         **{name: details.get(name, []) for name in ("failures", "changes", "slowest")},
         "resources": details.get("resources", {}),

@@ -1,0 +1,474 @@
+"""Deployments on a real master, real minions and real Puppet, through both doors: `deployment.run` and `state.orch`."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+ENVIRONMENT = """
+environments:
+  {name}:
+    roles:
+      primary_controller: [n1]
+      secondary_controller: [n2]
+      compute: {{target: 'n[34]', count: 2}}
+      endpoint: {endpoint}
+      storage: {storage}
+      ring_builder: [n3]
+      proxy: [n4]
+    puppet: {{timeout: 60, lock_timeout: 5, ping_timeout: 4, grace: 5, {puppet}}}
+    gates:
+      writer:
+        checks: [{{function: file.file_exists, role: compute, args: [{writer}]}}]
+        successes: 2
+        interval: 0.5
+        timeout: {gate_timeout}
+"""
+DOORS = ("deployment.run", "state.orch")
+TRACED = """
+exec {{ 'work':
+  command => '{trace} start {node}; sleep {seconds}; {trace} end {node}',
+  provider => shell,
+}}
+{more}
+"""
+
+
+@pytest.fixture
+def site(house, tmp_path, request):
+    """An environment of the test's own on the nodes of the house, whose manifests write down when they run."""
+    return Site(house, tmp_path, f"e{abs(hash(request.node.nodeid)) % 10**9}")
+
+
+class Site:
+    def __init__(self, house, tmp_path, name):
+        self.house, self.name, self.trace, self.writer = house, name, tmp_path / "trace", tmp_path / "writer"
+        self._script = tmp_path / "note"
+        self._script.write_text(f'#!/bin/sh\necho "$1 $2 $(date +%s.%N)" >> {self.trace}\n')
+        self._script.chmod(0o755)
+        self.trace.touch()
+        self.define()
+        for node in ("n1", "n2", "n3", "n4", "n5"):
+            self.manifest(node)
+
+    def define(self, endpoint="[n5]", storage="[n1, n2]", puppet="concurrency: 50", gate_timeout=20):
+        text = ENVIRONMENT.format(
+            name=self.name,
+            endpoint=endpoint,
+            storage=storage,
+            puppet=puppet,
+            gate_timeout=gate_timeout,
+            writer=self.writer,
+        )
+        self.house.pillar(self.name, text)
+
+    def manifest(self, node, more="", seconds=0):
+        self.house.manifest(node, TRACED.format(trace=self._script, node=node, seconds=seconds, more=more))
+
+    def arguments(self, door, scenario, **pillar):
+        if door == "deployment.run":
+            return (door, self.name, scenario, *(f"{key}={value}" for key, value in pillar.items()))
+        return (door, f"orch.{scenario}", f"pillar={json.dumps({'environment': self.name, **pillar})}")
+
+    def deploy(self, door, scenario, *more, **pillar):
+        return self.house.salt_run(*self.arguments(door, scenario, **pillar), *more)
+
+    def last(self):
+        return self.house.salt_run("deployment.history", self.name).data["answer"]["deployments"][0]
+
+    def shown(self):
+        return self.house.salt_run("deployment.show", self.last()["id"]).data["answer"]
+
+    def ran(self):
+        """Return the nodes in the order in which Puppet started on them."""
+        return [line.split()[1] for line in self.trace.read_text().splitlines() if line.startswith("start")]
+
+    def spans(self, node):
+        """Return when Puppet worked on a node: (start, end) of each run."""
+        lines = [line.split() for line in self.trace.read_text().splitlines() if line.split()[1] == node]
+        times = [float(line[2]) for line in lines]
+        return list(zip(times[::2], times[1::2], strict=True))
+
+
+def overlap(one, other):
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def before(one, other):
+    return one[1] <= other[0]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_compute_runs_in_its_order(site, door):
+    for node in ("n3", "n4"):
+        site.manifest(node, seconds=3)
+    site.writer.touch()
+
+    result = site.deploy(door, "compute")
+
+    assert result.returncode == 0, result.stderr
+    (primary, primary_again), (secondary, secondary_again) = site.spans("n1"), site.spans("n2")
+    (compute_1,), (compute_2,), (endpoint,) = site.spans("n3"), site.spans("n4"), site.spans("n5")
+    assert before(primary, secondary)
+    assert before(secondary, primary_again)
+    assert before(secondary, secondary_again)
+    assert all(
+        before(again, compute) for again in (primary_again, secondary_again) for compute in (compute_1, compute_2)
+    )
+    assert overlap(compute_1, compute_2)
+    assert before(compute_1, endpoint)
+    assert before(compute_2, endpoint)
+    assert site.last()["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_swift_runs_in_its_order(site, door):
+    for node in ("n1", "n2"):
+        site.manifest(node, seconds=3)
+
+    result = site.deploy(door, "swift")
+
+    assert result.returncode == 0, result.stderr
+    (export_1, fetch_1), (export_2, fetch_2) = site.spans("n1"), site.spans("n2")
+    (ring,), (proxy,) = site.spans("n3"), site.spans("n4")
+    assert overlap(export_1, export_2)
+    assert all(before(export, ring) for export in (export_1, export_2))
+    assert all(before(ring, fetch) for fetch in (fetch_1, fetch_2))
+    assert overlap(fetch_1, fetch_2)
+    assert all(before(fetch, proxy) for fetch in (fetch_1, fetch_2))
+
+
+FAULTS = {
+    "a failing resource": ("exec { 'broken': command => '/bin/false' }", "", "failed", "Exec[broken]"),
+    "a compile error": ("fail('no such thing')", "", "no_catalog", "no such thing"),
+    "a run past its timeout": ("exec { '/bin/sleep 60': }", "timeout: 6", "timed_out", "6 s"),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_run_ends_the_deployment_and_names_node_and_reason(site, door, fault):
+    more, puppet, verdict, reason = FAULTS[fault]
+    site.manifest("n2", more)
+    if puppet:
+        site.define(puppet=puppet)
+
+    result = site.deploy(door, "swift")
+
+    assert result.returncode == 1
+    (node,) = [node for node in site.shown()["phases"][0]["nodes"] if node["node"] == "n2"]
+    assert node["verdict"] == verdict
+    assert reason in node["reason"]
+    said = result.stdout + result.stderr
+    assert "n2" in said
+    assert reason in said
+    assert "Traceback" not in said
+    assert set(site.ran()) <= {"n1", "n2"}
+    assert [phase["state"] for phase in site.shown()["phases"]] == ["failed", "planned", "planned", "planned"]
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_node_that_is_down_ends_the_deployment_before_others_start(site, house, door):
+    house.stop_minion("n2")
+
+    result = site.deploy(door, "swift")
+
+    assert result.returncode == 1
+    verdicts = {node["node"]: node["verdict"] for node in site.shown()["phases"][0]["nodes"]}
+    assert verdicts == {"n1": "skipped", "n2": "missing"}
+    assert "is salt-minion running there?" in result.stdout + result.stderr
+    assert site.ran() == []
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_a_node_without_a_key_is_refused_before_any_node_is_touched(site, door):
+    site.define(storage="[n1, n9]")
+
+    result = site.deploy(door, "swift")
+
+    assert result.returncode == (2 if door == "deployment.run" else 1)
+    assert "no accepted key of n9" in result.stdout
+    assert site.ran() == []
+
+
+@pytest.mark.parametrize("may_fail", ["[n1, n2]", "[n1]"])
+def test_may_fail_tolerates_exactly_what_it_names(site, may_fail):
+    broken = (
+        "service { 'swift-nosuch': ensure => running, provider => base, start => '/bin/false', status => '/bin/false' }"
+    )
+    site.manifest("n1", broken)
+    if may_fail == "[n1]":
+        site.manifest("n2", broken + "\nexec { 'other': command => '/bin/false' }")
+
+    result = site.deploy("deployment.run", "swift")
+
+    first = {node["node"]: node for node in site.shown()["phases"][0]["nodes"]}
+    assert first["n1"]["verdict"] == "tolerated"
+    if may_fail == "[n1]":
+        assert result.returncode == 1
+        assert first["n2"]["verdict"] == "failed"
+        assert "Exec[other]" in first["n2"]["reason"]
+    else:
+        # The storage nodes' second pass tolerates nothing.
+        assert [phase["state"] for phase in site.shown()["phases"]] == ["succeeded", "succeeded", "failed", "planned"]
+
+
+def test_may_fail_does_not_tolerate_a_compile_error(site):
+    site.manifest("n1", "fail('swift-something')")
+
+    result = site.deploy("deployment.run", "swift")
+
+    assert result.returncode == 1
+    assert site.shown()["phases"][0]["nodes"][0]["verdict"] == "no_catalog"
+
+
+def test_test_mode_starts_no_puppet_and_records_nothing(site, house):
+    site.writer.touch()
+
+    result = site.deploy("state.orch", "compute", "test=True")
+
+    assert result.returncode == 0
+    states = next(iter(result.data["data"].values()))
+    assert [state["result"] for state in states.values()] == [None] * 6
+    assert any("n3, n4" in state["comment"] for state in states.values())
+    assert site.ran() == []
+    assert house.salt_run("deployment.history", site.name).data["answer"]["deployments"] == []
+
+
+def test_test_mode_is_false_when_a_node_is_down(site, house):
+    house.stop_minion("n4")
+
+    result = site.deploy("state.orch", "swift", "test=True")
+
+    assert result.returncode == 1
+    assert "n4: missing" in result.stdout
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_noop_runs_every_phase_and_changes_nothing(site, door):
+    result = site.deploy(door, "swift", noop=True)
+
+    assert result.returncode == 0, result.stderr
+    assert site.ran() == []
+    shown = site.shown()
+    assert shown["noop"] is True
+    assert all("would change" in node["did"] for phase in shown["phases"] for node in phase["nodes"])
+
+
+def test_an_empty_endpoint_is_left_out_and_said_so(site, house):
+    site.define(endpoint="[]")
+    site.writer.touch()
+
+    result = house.salt_run(*site.arguments("deployment.run", "compute"), out=None)
+
+    assert result.returncode == 0, result.stderr
+    assert "The endpoint is installed: left out, role endpoint" in result.stdout
+    assert "n5" not in site.ran()
+
+
+def test_a_gate_that_does_not_open_stops_before_the_next_phase_and_says_what_holds_it(site):
+    site.define(gate_timeout=3)
+
+    result = site.deploy("deployment.run", "compute")
+
+    assert result.returncode == 1
+    assert "file.file_exists on n3: answered false" in result.stdout
+    assert "waiting: file.file_exists on n3" in result.stderr
+    assert set(site.ran()) == {"n1", "n2"}
+
+
+def test_a_gate_opens_when_its_condition_comes_true(site, house):
+    started = subprocess.Popen(
+        house.command("salt-run", *site.arguments("deployment.run", "compute")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in started.stderr:
+        if "waiting:" in line:
+            site.writer.touch()
+    started.communicate(timeout=60)
+
+    assert started.returncode == 0
+    assert "n5" in site.ran()
+
+
+def test_a_misspelt_argument_of_a_scenario_stops_before_the_first_node(site, house, file_root):
+    sls = file_root / f"{site.name}.sls"
+    sls.write_text(
+        "One:\n  phase.puppet:\n    - role: storage\n"
+        "Two:\n  phase.puppet:\n    - role: proxy\n    - concurency: 3\n    - require:\n      - phase: One\n"
+    )
+    pillar = f'pillar={{"environment": "{site.name}"}}'
+
+    refused = house.salt_run("state.orch", site.name, pillar)
+
+    assert refused.returncode == 1
+    assert "Two: phase.puppet does not take concurency (did you mean 'concurrency'?)" in refused.stdout
+    assert site.ran() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["deployment.run", "{env}"], "deployment.run needs scenario"),
+        (["deployment.run", "{env}", "swift", "color=red"], "does not know the argument 'color'"),
+        (["deployment.run", "{env}", "nosuch"], "there is no scenario nosuch"),
+        (["deployment.run", "nosuch", "swift"], "there is no environment 'nosuch'"),
+        (["deployment.run", "{env}", "swift", "noop=perhaps"], "noop must be true or false"),
+        (["deployment.run", "{env}", "swift", "nodes=n99"], "n99 is in no role"),
+        (["deployment.run", "{env}", "swift", "from_phase=nine"], "no phase nine"),
+        (["deployment.plan"], "deployment.plan needs environment, and needs scenario"),
+        (["deployment.plan", "{env}", "nosuch"], "there is no scenario nosuch"),
+        (["deployment.puppet", "{env}", "storrage"], "did you mean 'storage'?"),
+        (["deployment.puppet", "{env}"], "deployment.puppet needs role"),
+        (["deployment.puppet", "{env}", "storage", "concurrency=0"], "concurrency"),
+        (["deployment.status", "nosuch"], "has never been deployed"),
+        (["deployment.status", "a", "b"], "no place for the argument"),
+        (["deployment.history", "limit=none"], "limit must be a whole number"),
+        (["deployment.show"], "deployment.show needs deployment"),
+        (["deployment.show", "42"], "there is no deployment 42"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_argument_exits_2_with_one_sentence(site, house, arguments, sentence):
+    result = house.salt_run(*(argument.format(env=site.name) for argument in arguments), out=None)
+
+    assert result.returncode == 2
+    assert sentence in result.stdout
+    assert "Traceback" not in result.stdout + result.stderr
+    assert len(result.stdout.splitlines()) == 1
+    assert site.ran() == []
+
+
+def test_one_pass_over_a_role_outside_any_scenario(site, house):
+    result = house.salt_run("deployment.puppet", site.name, "storage", "nodes=n2")
+
+    assert result.returncode == 0, result.stderr
+    assert site.ran() == ["n2"]
+    assert site.last()["scenario"] == "puppet"
+    assert site.last()["partial"] is True
+
+
+def test_a_part_of_a_scenario_is_said_to_be_partial(site):
+    result = site.deploy("deployment.run", "swift", from_phase=3, nodes="n1,n4")
+
+    assert result.returncode == 0, result.stderr
+    assert site.ran() == ["n1", "n4"]
+    assert site.last()["partial"] is True
+
+
+def test_every_command_gives_one_json_document(site, house):
+    site.deploy("deployment.run", "swift")
+    for arguments in (
+        ["deployment.plan", site.name, "swift"],
+        ["deployment.status", site.name],
+        ["deployment.history"],
+        ["deployment.show", "last"],
+        ["environment.list"],
+        ["environment.show", site.name],
+        ["environment.validate", site.name],
+    ):
+        result = house.salt_run(*arguments)
+        assert result.returncode == 0, arguments
+        assert isinstance(result.data, dict), arguments
+
+
+def wait_until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not (answer := condition()):
+        assert time.monotonic() < end, "it did not come true in time"
+        time.sleep(0.1)
+    return answer
+
+
+@pytest.fixture
+def started(site, house):
+    """Return a function that starts a deployment which takes some seconds on n1, and waits until Puppet works there."""
+    processes = []
+
+    def start(*arguments, seconds=6):
+        site.manifest("n1", seconds=seconds)
+        # A group of its own, as a shell gives it to a command: what a terminal's Ctrl-C reaches.
+        process = subprocess.Popen(
+            house.command("salt-run", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        wait_until(lambda: "n1" in site.ran())
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def test_a_second_deployment_of_the_environment_is_told_whose_it_is(site, house, started):
+    first = started("deployment.run", site.name, "swift")
+
+    second = site.deploy("deployment.run", "swift")
+    status = house.salt_run("deployment.status", site.name)
+
+    assert second.returncode == 2
+    assert f"environment {site.name} is being deployed by root since" in second.stdout
+    assert f"salt-run deployment.status {site.name}" in second.stdout
+    assert status.data["answer"]["deployments"][0]["state"] == "running"
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert site.ran().count("n1") == 2
+
+
+def test_a_killed_deployment_leaves_nothing_that_must_be_removed(site, house, started):
+    first = started("deployment.run", site.name, "swift", seconds=3)
+    first.kill()
+    first.wait()
+
+    status = house.salt_run("deployment.status", site.name)
+    again = site.deploy("deployment.run", "swift")
+
+    assert status.data["answer"]["deployments"][0]["state"] == "interrupted"
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_deployment_starts_nothing_more_and_lets_the_runs_go_on(site, started, door, ending):
+    first = started(*site.arguments(door, "swift"), seconds=4)
+
+    os.killpg(first.pid, ending)
+    out, _ = first.communicate(timeout=30)
+
+    assert first.returncode == 1
+    assert "interrupted in phase 1" in out
+    assert site.last()["state"] == "interrupted"
+    wait_until(lambda: len(site.spans("n1")) == 1)
+    assert set(site.ran()) == {"n1", "n2"}
+
+
+def test_a_minion_that_is_killed_in_mid_run_costs_a_gap_and_no_verdict(site, house, started):
+    first = started("deployment.run", site.name, "swift", seconds=8)
+
+    house.stop_minion("n1")
+    house.start_minion("n1")
+    first.communicate(timeout=90)
+
+    assert first.returncode == 0
+    assert [node["verdict"] for node in site.shown()["phases"][0]["nodes"]] == ["changed", "changed"]
+    assert site.ran().count("n1") == 2
+
+
+def test_the_journal_is_the_owners_alone(site, house):
+    site.deploy("deployment.run", "swift", from_phase=4)
+    (journal,) = house.root.rglob("journal.sqlite")
+
+    assert stat.S_IMODE(journal.stat().st_mode) == 0o600
+    assert stat.S_IMODE(journal.parent.stat().st_mode) == 0o700
