@@ -102,8 +102,9 @@ def _gate_text(gate):
 
 def _check_text(check):
     given = [*map(str, check["args"]), *(f"{key}={value}" for key, value in check["kwargs"].items())]
+    part = f" {check['key']}" if check["key"] else ""
     expected = "" if check["expect"] is True else f" is {check['expect']}"
-    return f"{' '.join([check['function'], *given])} on {check['role']}{expected}"
+    return f"{' '.join([check['function'], *given])} on {check['role']}{part}{expected}"
 
 
 def _columns(entries):

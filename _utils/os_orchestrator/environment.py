@@ -13,9 +13,11 @@ import json
 import logging
 import math
 import re
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import salt.config
 import salt.key
@@ -141,7 +143,7 @@ def _at(path: Sequence) -> str:
     return ":".join(map(str, path))
 
 
-def _plain(value: object, path: tuple, mistakes: list[Mistake]) -> object:
+def _plain(value: object, path: tuple, mistakes: list[Mistake]) -> Any:
     """Return a value as JSON can hold it, noting what YAML can hold and JSON cannot."""
     if len(path) > _DEPTH:
         mistakes.append(Mistake(_at(path[:4]), "mappings or lists in each other without end", "write it flat"))
@@ -204,31 +206,27 @@ def _mistakes(error, path: tuple) -> Iterator[Mistake]:
     kind, value, schema = error.validator, error.instance, error.schema
     known = schema.get("properties", {})
     unknown = [key for key in value if key not in known] if isinstance(value, dict) else []
+    place, found, write = _at(path), f"found {_shown(value)}", f"write {environment_schema.wanted(schema)}"
     if "propertyNames" in error.absolute_schema_path:
-        yield Mistake(_at(path), f"found the {schema['$comment']} {_shown(value)}", f"write {_wanted(schema)}")
+        yield Mistake(place, f"found the {schema['$comment']} {_shown(value)}", write)
     elif kind == "additionalProperties":
         for key in unknown:
             near = doors.nearest(key, known)
-            cure = f"write {near!r}" if near else f"known are {', '.join(known)}"
-            yield Mistake(_at(path), f"unknown key {key!r}", cure)
+            yield Mistake(place, f"unknown key {key!r}", f"write {near!r}" if near else f"known are {', '.join(known)}")
     elif kind == "required":
         for key in error.validator_value:
             # A misspelt key has its own mistake, and needs no second one for what it was meant to be.
             if key not in value and not doors.nearest(key, unknown):
-                yield Mistake(_at(path), f"{key} is missing", f"give {_wanted(known[key])}")
+                yield Mistake(place, f"{key} is missing", f"give {environment_schema.wanted(known[key])}")
     elif kind == "dependentRequired":
         lone = [key for key in error.validator_value if key in value and "target" not in value]
-        yield Mistake(_at(path), f"found {' and '.join(lone)} without target", "give a target, or the nodes alone")
+        yield Mistake(place, f"found {' and '.join(lone)} without target", "give a target, or the nodes alone")
     elif kind == "oneOf":
         if isinstance(value, dict) and not unknown:
             both = "both nodes and target" if "nodes" in value else "neither nodes nor target"
-            yield Mistake(_at(path), f"found {both}", "give one of them")
+            yield Mistake(place, f"found {both}", "give one of them")
     else:
-        yield Mistake(_at(path), f"found {_shown(value)}", f"write {_wanted(schema)}")
-
-
-def _wanted(schema: Mapping) -> str:
-    return environment_schema.wanted(schema)
+        yield Mistake(place, found, write)
 
 
 # -- roles and gates -----------------------------------------------------------------------------------------------
@@ -256,9 +254,9 @@ def _listed(nodes: Sequence[str], path: str) -> tuple[tuple[str, ...], list[Mist
     return tuple(nodes), [Mistake(path, f"{node} is there more than once", "write it once") for node in twice]
 
 
-def _role(name: str, definition, accepted: Collection[str], excluded: Collection[str], match: Match, path: str):
+def _role(name: str, definition: object, accepted: Collection[str], excluded: Collection[str], match: Match, path: str):
     """Return a role with all its nodes, the excluded ones too, and its mistakes."""
-    mapping = definition if isinstance(definition, dict) else {"nodes": definition}
+    mapping: Mapping[str, Any] = definition if isinstance(definition, dict) else {"nodes": definition}
     nodes, mistakes = _matched(mapping, match, path) if "target" in mapping else _listed(mapping["nodes"], path)
     keyless = [node for node in dict.fromkeys(nodes) if node not in accepted and node not in excluded]
     if keyless:
@@ -342,26 +340,43 @@ def build(name: str, definition: object, accepted: Collection[str], match: Match
     mistakes: list[Mistake] = []
     plain = _plain(definition, path, mistakes)
     noted = {mistake.path for mistake in mistakes}
-    named = environment_schema.SCHEMA["properties"]["environments"]["propertyNames"]
-    if not re.fullmatch(named["pattern"], name):
-        mistakes.append(Mistake("environments", f"found the environment {_shown(name)}", f"write {_wanted(named)}"))
+    if not re.fullmatch(environment_schema.NAME["pattern"], name):
+        wanted = environment_schema.NAME["title"]
+        mistakes.append(Mistake("environments", f"found the environment {_shown(name)}", f"write {wanted}"))
     mistakes += [m for m in _schema_mistakes("environment", plain, path) if m.path not in noted]
     sound = _sound_parts(plain, path, mistakes)
-    excluded = sound["exclude"]
-    roles, gates = {}, {}
-    for role, found in sound["roles"].items():
-        roles[role], wrong = _role(role, found, accepted, excluded, match, _at((*path, "roles", role)))
-        mistakes += wrong
-    mistakes += _excluded_from_nothing(excluded, roles.values(), _at((*path, "exclude"))) if sound["whole"] else []
-    for gate, found in sound["gates"].items():
-        gates[gate] = _gate(gate, found)
-        where = (*path, "gates", gate)
-        mistakes += _too_short(gates[gate], _at(where)) + _unknown_roles(gates[gate], plain.get("roles"), where)
-    if mistakes:
+    roles, wrong_roles = _roles(sound, accepted, match, path)
+    gates, wrong_gates = _gates(sound, plain, path)
+    if mistakes := [*mistakes, *wrong_roles, *wrong_gates]:
         raise Invalid(mistakes)
-    present = {role: _without(found, excluded) for role, found in roles.items()}
+    present = {role: _without(found, sound["exclude"]) for role, found in roles.items()}
     puppet = {**environment_schema.PUPPET_DEFAULTS, **plain.get("puppet", {})}
-    return Environment(name, present, excluded, puppet, plain.get("phases", {}), gates, _digest(plain, present))
+    return Environment(name, present, sound["exclude"], puppet, plain.get("phases", {}), gates, _digest(plain, present))
+
+
+def _roles(sound: Mapping, accepted: Collection[str], match: Match, path: tuple) -> tuple[dict, list[Mistake]]:
+    """Return the sound roles with all their nodes, the excluded ones too, and what is wrong with them."""
+    roles: dict[str, Role] = {}
+    mistakes: list[Mistake] = []
+    for name, definition in sound["roles"].items():
+        where = _at((*path, "roles", name))
+        roles[name], wrong = _role(name, definition, accepted, sound["exclude"], match, where)
+        mistakes += wrong
+    if sound["whole"]:
+        mistakes += _excluded_from_nothing(sound["exclude"], roles.values(), _at((*path, "exclude")))
+    return roles, mistakes
+
+
+def _gates(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[Mistake]]:
+    """Return the sound gates, and what is wrong with them."""
+    known = plain.get("roles") if isinstance(plain, dict) else {}
+    gates: dict[str, Gate] = {}
+    mistakes: list[Mistake] = []
+    for name, definition in sound["gates"].items():
+        gates[name] = _gate(name, definition)
+        where = (*path, "gates", name)
+        mistakes += _too_short(gates[name], _at(where)) + _unknown_roles(gates[name], known, where)
+    return gates, mistakes
 
 
 def _sound_parts(plain: object, path: tuple, mistakes: Iterable[Mistake]) -> dict:
@@ -427,7 +442,7 @@ def pick(found: Mapping[str, object], name: str) -> object:
     return found[name]
 
 
-def definitions(opts: Mapping) -> dict[str, dict]:
+def definitions(opts: Mapping) -> dict[str, object]:
     """
     Return the environments' definitions by name, from the pillar of the virtual id alone.
 
@@ -437,8 +452,6 @@ def definitions(opts: Mapping) -> dict[str, dict]:
     virtual = pillar_id(master)
     _refuse_a_key_of(virtual, master)
     pillar = _compiled(virtual, master)
-    if pillar.get("_errors"):
-        raise doors.Refused("; ".join(f"pillar of {virtual}: {_render_error(error)}" for error in pillar["_errors"]))
     if "environments" not in pillar:
         near = doors.nearest("environments", pillar)
         raise doors.Refused(
@@ -474,27 +487,41 @@ def _refuse_a_key_of(virtual: str, master: Mapping) -> None:
 
 
 def _compiled(virtual: str, master: Mapping) -> dict:
-    """Return the pillar of the virtual id, compiled alone."""
+    """Return the pillar of the virtual id, compiled alone; half a pillar is refused."""
     options = {**master, "pillar": {}, "pillar_opts": False, "pillar_safe_render_error": False}
-    with _said_once():
-        return salt.pillar.Pillar(options, {"id": virtual}, virtual, "base").compile_pillar()
+    with _errors_of_salt() as logged:
+        try:
+            pillar = salt.pillar.Pillar(options, {"id": virtual}, virtual, "base").compile_pillar()
+        except Exception as exc:
+            what = f"{type(exc).__name__}: {exc}"
+            raise doors.Refused(f"pillar of {virtual}: it cannot be compiled ({what}); look at its top.sls") from exc
+    # Salt leaves out without an error what has an unknown renderer or an external pillar that is not there.
+    errors = pillar.get("_errors") or logged
+    if errors:
+        raise doors.Refused("; ".join(f"pillar of {virtual}: {_render_error(error)}" for error in errors))
+    return pillar
 
 
 @contextmanager
-def _said_once() -> Iterator[None]:
-    """Keep Salt from logging a pillar's errors with tracebacks: they are raised here, as a sentence."""
+def _errors_of_salt() -> Iterator[list[str]]:
+    """Collect what Salt logs as an error while this thread compiles a pillar, in place of logging it: it is raised."""
+    logged: list[str] = []
+    here = threading.get_ident()
 
-    def below_error(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR
+    def goes_on(record: logging.LogRecord) -> bool:
+        if record.levelno < logging.ERROR or record.thread != here:
+            return True
+        logged.append(record.getMessage())
+        return False
 
-    loud = [logging.getLogger(name) for name in ("salt.pillar", "salt.template", "salt.utils.templates")]
-    for logger in loud:
-        logger.addFilter(below_error)
+    loggers = [logging.getLogger(name) for name in ("salt.pillar", "salt.template", "salt.utils.templates")]
+    for logger in loggers:
+        logger.addFilter(goes_on)
     try:
-        yield
+        yield logged
     finally:
-        for logger in loud:
-            logger.removeFilter(below_error)
+        for logger in loggers:
+            logger.removeFilter(goes_on)
 
 
 def _render_error(error: object) -> str:

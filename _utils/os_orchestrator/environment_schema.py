@@ -16,10 +16,12 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 WEEK = 7 * 24 * 3600
 
-_NAME = {
+#: Names of environments, roles and gates: files, events and scenarios hold them.
+NAME: dict[str, Any] = {
     "type": "string",
     "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$",
     "title": "a name of letters, digits, dashes, dots and underscores",
@@ -41,7 +43,7 @@ def _seconds(description: str, default: float | None = None, minimum: float = 1)
 
 
 #: What a phase, a role or the environment may say about its Puppet runs.
-_PHASE = {
+_PHASE: dict[str, dict[str, Any]] = {
     "may_fail": {
         "type": "array",
         "items": _RESOURCE,
@@ -91,7 +93,7 @@ _PHASE = {
         "description": "How often a node is tried again, by verdict.",
     },
 }
-_PUPPET = {
+_PUPPET: dict[str, dict[str, Any]] = {
     "puppet_environment": {
         "type": "string",
         "pattern": "^[A-Za-z0-9_]+$",
@@ -118,7 +120,7 @@ _OF_A_PHASE = {
     "description": f"What differs for this phase, the strongest of all: {', '.join(f'`{key}`' for key in _PHASE)}.",
 }
 
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Environments of os-orchestrator",
     "description": "The pillar of the id os-orchestrator: what is deployed where.",
@@ -127,7 +129,7 @@ SCHEMA = {
     "properties": {
         "environments": {
             "type": "object",
-            "propertyNames": {**_NAME, "$comment": "environment"},
+            "propertyNames": {**NAME, "$comment": "environment"},
             "additionalProperties": {"$ref": "#/$defs/environment"},
         },
     },
@@ -139,7 +141,7 @@ SCHEMA = {
             "properties": {
                 "roles": {
                     "type": "object",
-                    "propertyNames": {**_NAME, "$comment": "role"},
+                    "propertyNames": {**NAME, "$comment": "role"},
                     "additionalProperties": {"$ref": "#/$defs/role"},
                     "title": "a mapping of roles to their nodes",
                     "description": "Which nodes play which part.",
@@ -172,7 +174,7 @@ SCHEMA = {
                 },
                 "gates": {
                     "type": "object",
-                    "propertyNames": {**_NAME, "$comment": "gate"},
+                    "propertyNames": {**NAME, "$comment": "gate"},
                     "additionalProperties": {"$ref": "#/$defs/gate"},
                     "default": {},
                     "title": "a mapping of gates to their checks",
@@ -308,7 +310,7 @@ SCHEMA = {
 }
 
 #: Every setting of ``puppet``, and what it is where nobody says otherwise.
-PUPPET_DEFAULTS = {name: schema.get("default") for name, schema in _PUPPET.items()}
+PUPPET_DEFAULTS: dict[str, Any] = {name: schema.get("default") for name, schema in _PUPPET.items()}
 
 
 def part(name: str) -> dict:
@@ -322,7 +324,7 @@ def wanted(schema: Mapping) -> str:
         return schema["title"]
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
-    kind = schema.get("type")
+    kind = str(schema.get("type"))
     if kind in ("integer", "number"):
         return ("a whole number" if kind == "integer" else "a number") + _limits(schema)
     words = {"boolean": "true or false", "string": "a text", "array": "a list", "object": "a mapping"}

@@ -10,6 +10,8 @@ environments:
       # OpenStack Compute (orch/compute.sls).
       primary_controller: [ctl1.example.com]
       secondary_controller: [ctl2.example.com]
+      # Where MySQL-MMM's monitor runs: its gate asks there.
+      mmm_monitor: [mon1.example.com]
       # Any Salt target will do. The count is what it must match: a node whose key is missing would go unnoticed else.
       compute: {target: 'cmp*.example.com', count: 4}
       # `endpoint: []` where a hardware balancer does it: its phase is then shown as left out.
@@ -42,14 +44,21 @@ environments:
         # Replication cannot start before the other controller is there. Only these may fail, nothing else.
         may_fail: ['Exec[start-slave]', 'Mysql_replication[*]']
 
-    # What must hold, steadily, before the next phase.
+    # What must hold, steadily, before the next phase starts.
     gates:
+      # The database can be written from where compute nodes will write it. The credentials are the nodes' own, in their
+      # `mysql.*` options.
       writer:
         checks:
-          # Every compute node reaches the address under which the database is written.
-          - function: network.connect
+          # MySQL-MMM's monitor has given the address to a master that works (with Galera, in place of this check:
+          # mysql_galera.ready on the controllers),
+          - function: mysql_mmm.writer_ready
+            role: mmm_monitor
+            kwargs: {expected_ip: 10.0.0.10}
+          # and every compute node can write through it. This one serves keepalived, ProxySQL and HAProxy as well.
+          - function: mysql_endpoint.ready
             role: compute
-            kwargs: {host: 10.0.0.10, port: 3306}
-        successes: 5    # rounds in a row
-        interval: 4     # seconds from one to the next
+            kwargs: {address: 10.0.0.10}
+        successes: 5    # rounds in a row; with the interval longer than the 15 s in which MMM may show a dead writer
+        interval: 4     # seconds from one round to the next
         timeout: 300    # seconds until the deployment fails

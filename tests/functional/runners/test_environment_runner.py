@@ -240,6 +240,8 @@ def test_environments_of_several_files_are_merged_and_may_use_jinja(master):
             "Rendering SLS 'environments' failed, render error: Jinja syntax error: unexpected 'end of template'",
         ),
         ("a: [", "Rendering SLS 'environments' failed, render error: while parsing a flow node"),
+        ("#!nosuch\na: b", 'The renderer "nosuch" is not available'),
+        ("- a", "SLS 'environments' does not render to a dictionary"),
         ("include: [nope]", "Specified SLS 'nope' in environment 'base' is not available on the salt master"),
         (
             "{% include 'nope.sls' %}",
@@ -254,6 +256,31 @@ def test_an_error_in_the_pillar_is_fatal_and_one_sentence(master, caplog, text, 
     assert answer["error"].startswith(f"pillar of os-orchestrator: {sentence}")
     assert len(answer["error"].splitlines()) == 1
     assert not [record for record in caplog.records if record.levelname in ("ERROR", "CRITICAL")]
+
+
+@pytest.mark.parametrize(
+    ("top", "sentence"),
+    [
+        ("base: {{ nope(", "Rendering Primary Top file failed, render error: Jinja syntax error"),
+        ("- base", "it cannot be compiled (AttributeError: "),
+    ],
+)
+def test_an_error_in_the_top_file_is_fatal_too(master, top, sentence):
+    master.pillar("top", top)
+    with pytest.raises(doors.Refused) as refused:
+        environment.definitions(master.opts)
+    assert str(refused.value).startswith(f"pillar of os-orchestrator: {sentence}")
+
+
+def test_an_external_pillar_takes_part(master):
+    master.configure(ext_pillar=[{"cmd_yaml": "echo 'environments: {more: {roles: {}}}'"}])
+    assert sorted(environment.definitions(master.opts)) == ["more", "prod"]
+
+
+def test_an_external_pillar_that_is_not_there_is_fatal(master):
+    master.configure(ext_pillar=[{"nosuch": "x"}])
+    with pytest.raises(doors.Refused, match=r"^pillar of os-orchestrator: .* nosuch is unavailable"):
+        environment.definitions(master.opts)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +320,7 @@ def test_a_key_of_the_virtual_id_is_refused_in_every_state(master, state, word):
 # -- the example ---------------------------------------------------------------------------------------------------
 
 DEMO = ["ctl1", "ctl2", "cmp1", "cmp2", "ep1", "st1", "st2", "ring1", "px1"]
-PRODUCTION = ["ctl1", "ctl2", "cmp1", "cmp2", "cmp3", "cmp4", "lb1", "st1", "st2", "st3", "ring1", "px1", "px2"]
+PRODUCTION = ["ctl1", "ctl2", "mon1", "cmp1", "cmp2", "cmp3", "cmp4", "lb1", "st1", "st2", "st3", "ring1", "px1", "px2"]
 
 
 @pytest.mark.parametrize(("name", "nodes"), [("demo", DEMO), ("prod", [f"{node}.example.com" for node in PRODUCTION])])

@@ -1,5 +1,7 @@
 """What pillar.example promises to the scenarios, and the scenarios to it."""
 
+import importlib
+import inspect
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,18 @@ def test_every_role_and_gate_of_the_scenarios_is_in_the_example(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_sentence_of_the_example_is_one_of_a_scenario(name):
     assert set(definition(name).get("phases", {})) <= set(phases())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_check_of_the_example_is_a_function_that_takes_its_arguments(name):
+    for gate in definition(name)["gates"].values():
+        for check in gate["checks"]:
+            module, _, function = check["function"].partition(".")
+            ours = (REPOSITORY / f"_modules/{module}.py").exists()
+            found = importlib.import_module(module if ours else f"salt.modules.{module}")
+            inspect.signature(getattr(found, function)).bind(*check.get("args", ()), **check.get("kwargs", {}))
+
+
+def test_the_writer_of_prod_must_hold_for_longer_than_its_monitor_may_be_wrong():
+    gate = definition("prod")["gates"]["writer"]
+    assert gate["successes"] * gate["interval"] > 15
