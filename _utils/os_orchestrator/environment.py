@@ -14,6 +14,7 @@ import logging
 import math
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -250,7 +251,7 @@ def _matched(definition: Mapping, match: Match, path: str) -> tuple[tuple[str, .
 
 def _listed(nodes: Sequence[str], path: str) -> tuple[tuple[str, ...], list[Mistake]]:
     """Return the nodes of a role's list, and which of them are there twice."""
-    twice = sorted({node for node in nodes if nodes.count(node) > 1})
+    twice = [node for node, times in Counter(nodes).items() if times > 1]
     return tuple(nodes), [Mistake(path, f"{node} is there more than once", "write it once") for node in twice]
 
 
