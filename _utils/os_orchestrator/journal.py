@@ -99,16 +99,14 @@ class Journal:
         over.
         """
         with self._open() as db:
-            lock = _locks.get(environment) or self._lock(environment)
             db.execute("BEGIN IMMEDIATE")
+            new = environment not in _locks and self._lock(environment)
             holder = self._holder(db, environment)
             mine = holder is not None and holder.deployment == deployment
-            if not mine and (lock is None or (holder and holder.alive)):
-                if lock is not None and environment not in _locks:
-                    os.close(lock)
+            if not mine and (environment not in _locks or (holder and holder.alive)):
+                if new:
+                    _unlock(environment)
                 raise Claimed(holder or Claim(environment, "unknown", "another process", 0, time.time(), True))
-            if lock is not None:
-                _locks[environment] = lock
             if not mine and holder:
                 _interrupt(db, holder.deployment, "the process that ran it has died")
             db.execute(
@@ -119,25 +117,26 @@ class Journal:
     def release(self, environment: str, deployment: str) -> None:
         """Give the environment back; nothing to do when the deployment does not have it."""
         with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
             db.execute("DELETE FROM claims WHERE environment = ? AND deployment = ?", (environment, deployment))
-        lock = _locks.pop(environment, None)
-        if lock is not None:
-            os.close(lock)
+            if self._holder(db, environment) is None:
+                _unlock(environment)
 
     def holder(self, environment: str) -> Claim | None:
         """Return who has claimed the environment, or None."""
         with self._open() as db:
             return self._holder(db, environment)
 
-    def _lock(self, environment: str) -> int | None:
-        """Return the open, locked file of an environment, or None when another process has it."""
+    def _lock(self, environment: str) -> bool:
+        """Lock the file of an environment; False when another process has it."""
         lock = os.open(self.path.parent / f"{environment}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            return None
-        return lock
+            return False
+        _locks[environment] = lock
+        return True
 
     @staticmethod
     def _holder(db: sqlite3.Connection, environment: str) -> Claim | None:
@@ -388,13 +387,24 @@ class Journal:
 def of(opts: Mapping) -> Journal:
     """Return the journal that the master's configuration names: ``os_orchestrator: {journal: PATH, keep: COUNT}``."""
     settings = opts.get("os_orchestrator") or {}
+    if not isinstance(settings, Mapping):
+        raise doors.Refused(f"os_orchestrator in the master's configuration must be a mapping, not {settings!r}")
     default = os.path.join(opts.get("cachedir") or "/var/cache/salt/master", "os_orchestrator", "journal.sqlite")
-    return Journal(settings.get("journal", default), settings.get("keep", 200))
+    keep = doors.number(settings.get("keep", 200), "os_orchestrator:keep", minimum=1, whole=True)
+    return Journal(str(settings.get("journal", default)), keep)
 
 
 def user() -> str:
     """Return the name of who runs this process, behind sudo too."""
     return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _unlock(environment: str) -> None:
+    """Open the lock of an environment if this process has it, in processes too that were forked meanwhile."""
+    lock = _locks.pop(environment, None)
+    if lock is not None:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
 
 
 def _interrupt(db: sqlite3.Connection, deployment: str, reason: str) -> None:
