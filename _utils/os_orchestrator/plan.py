@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import salt.minion
@@ -183,7 +183,10 @@ def _mistakes(chunk: Mapping, env: environment.Environment) -> list[str]:
         for key in given
         if key not in known
     ]
-    return mistakes or (_puppet_mistakes if kind == "puppet" else _gate_mistakes)(given, env)
+    try:
+        return mistakes or (_puppet_mistakes if kind == "puppet" else _gate_mistakes)(given, env)
+    except doors.Refused as refused:
+        return str(refused).splitlines()
 
 
 def _puppet_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
@@ -204,19 +207,17 @@ def _gate_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
         return ["phase.gate needs either a gate of the environment or checks in place"]
     if "gate" in given:
         optional = doors.boolean(given.get("optional", False), "optional")
+        if not isinstance(given["gate"], str):
+            return [f"gate must be a name, not {given['gate']!r}"]
         if given["gate"] not in env.gates and not optional:
             near = doors.did_you_mean(given["gate"], env.gates)
             return [
                 f"environment {env.name} has no gate {given['gate']}{near};"
                 " add it to its gates, with `checks: []` if it needs none"
             ]
-    try:
-        gate = _gate(given, env)
-    except doors.Refused as refused:
-        return str(refused).splitlines()
     return [
         f"a check asks role {check.role}, which environment {env.name} does not have"
-        for check in gate.checks
+        for check in _gate(given, env).checks
         if check.role not in env.roles
     ]
 
@@ -253,28 +254,27 @@ def _required(chunk: Mapping, by_id: Mapping[str, Mapping], chunks: list[Mapping
 
 def _unused(ours: list[Mapping], env: environment.Environment) -> list[str]:
     """Refuse nothing here but the near miss: a sentence under `phases` may belong to another scenario."""
-    names = [chunk["__id__"] for chunk in ours]
+    names = {chunk["__id__"] for chunk in ours}
+    meant = {_plain(name): name for name in names}
     return [
-        f"environments:{env.name}:phases has {sentence!r}, this scenario has {doors.nearest(sentence, names)!r};"
+        f"environments:{env.name}:phases has {sentence!r}, this scenario has {meant[_plain(sentence)]!r};"
         " write the sentence as the scenario does"
         for sentence in env.phases
-        if sentence not in names and _nearly(sentence, names)
+        if sentence not in names and _plain(sentence) in meant
     ]
 
 
-def _nearly(sentence: str, names: Collection[str]) -> bool:
-    """Whether a sentence differs from one of the scenario's in case, blanks or full stop only."""
-
-    def plain(words: str) -> str:
-        return " ".join(words.lower().rstrip(". ").split())
-
-    return plain(sentence) in {plain(name) for name in names}
+def _plain(sentence: str) -> str:
+    """Return a sentence without what is easily mistaken: case, blanks, full stop."""
+    return " ".join(sentence.lower().rstrip(". ").split())
 
 
 def _unselectable(selection: Selection, ours: list[Mapping], env: environment.Environment) -> list[str]:
     known = {node for role in env.roles.values() for node in role.nodes}
     mistakes = [
-        f"nodes: {node} is in no role of {env.name}{doors.did_you_mean(node, known)}"
+        f"nodes: {node} is excluded from {env.name}: {env.excluded[node]}"
+        if node in env.excluded
+        else f"nodes: {node} is in no role of {env.name}{doors.did_you_mean(node, known)}"
         for node in selection.nodes
         if node not in known
     ]
@@ -293,7 +293,7 @@ def _first_number(from_phase: str | int | None, ours: list[Mapping]) -> int | No
         return 1
     if str(from_phase) in names:
         return names.index(str(from_phase)) + 1
-    return int(from_phase) if str(from_phase).isdigit() and 1 <= int(from_phase) <= len(names) else None
+    return int(from_phase) if str(from_phase).isdecimal() and 1 <= int(from_phase) <= len(names) else None
 
 
 def _phase(number: int, chunk: Mapping, env: environment.Environment, selection: Selection, first: int) -> Phase:
@@ -326,8 +326,10 @@ def _phase(number: int, chunk: Mapping, env: environment.Environment, selection:
 
 def _left_out(env: environment.Environment, roles: tuple[str, ...], nodes: tuple[str, ...], given: Mapping) -> str:
     """Return why a phase has nothing to do in this environment, or nothing."""
-    if given.get("gate") and not roles:
-        return f"environment {env.name} has no checks for gate {given['gate']}"
+    if not roles:
+        return (
+            f"environment {env.name} has no checks for gate {given['gate']}" if "gate" in given else "it has no checks"
+        )
     if not nodes:
         return f"role {' and '.join(roles)} of {env.name} has no nodes"
     return ""
