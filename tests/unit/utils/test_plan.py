@@ -1,0 +1,405 @@
+"""A scenario is checked as a whole against its environment, before its first node is touched."""
+
+import fnmatch
+
+import pytest
+import yaml
+from os_orchestrator import doors, environment, plan
+from os_orchestrator.plan import Selection
+
+ACCEPTED = ("ctl1", "ctl2", "cmp1", "cmp2", "cmp3", "cmp4", "st1", "st2")
+DEFINITION = {
+    "roles": {
+        "controller": ["ctl1"],
+        "secondary": ["ctl2"],
+        "compute": {"target": "cmp*", "puppet": {"concurrency": 2, "timeout": 900}},
+        "storage": ["st1", "st2"],
+        "endpoint": [],
+    },
+    "exclude": {"cmp4": "disk broken"},
+    "puppet": {"timeout": 1800, "concurrency": 10, "lock_timeout": 5},
+    "phases": {"Compute nodes are installed": {"timeout": 60, "may_fail": ["Exec[x]"]}},
+    "gates": {
+        "writer": {
+            "checks": [
+                {"function": "mysql_mmm.writer_ready", "role": "controller"},
+                {"function": "mysql_endpoint.ready", "role": "compute", "kwargs": {"address": "10.0.0.1"}},
+            ],
+            "successes": 3,
+            "interval": 2,
+            "timeout": 30,
+        },
+        "nothing": {"checks": []},
+        "balanced": {"checks": [{"function": "haproxy.ready", "role": "endpoint"}]},
+    },
+}
+SCENARIO = """
+Controllers are installed:
+  phase.puppet:
+    - role: [controller, secondary]
+
+The writer is ready:
+  phase.gate:
+    - gate: writer
+    - require:
+      - phase: Controllers are installed
+
+Compute nodes are installed:
+  phase.puppet:
+    - role: compute
+    - timeout: 600
+    - tags: [nova]
+    - max_failures: 10%
+    - require:
+      - phase: The writer is ready
+
+The endpoint is installed:
+  phase.puppet:
+    - role: endpoint
+    - require:
+      - phase: Compute nodes are installed
+"""
+
+
+def prod(**changes):
+    definition = {**DEFINITION, **changes}
+    return environment.build("prod", definition, ACCEPTED, lambda target, _: fnmatch.filter(ACCEPTED, target))
+
+
+def chunks(sls=SCENARIO, name="orch.compute"):
+    """Return the low chunks of an SLS as Salt makes them of one that has nothing but phases in it."""
+    low = []
+    for order, (sentence, states) in enumerate(yaml.safe_load(sls).items()):
+        for state, arguments in states.items():
+            module, _, function = state.partition(".")
+            chunk = {"state": module, "fun": function, "name": sentence, "__id__": sentence, "__sls__": name}
+            chunk |= {"__env__": "base", "order": 10000 + order}
+            for argument in arguments:
+                chunk |= argument
+            low.append(chunk)
+    return low
+
+
+def phase(arguments, kind="puppet", sentence="A phase"):
+    return [{"state": "phase", "fun": kind, "name": sentence, "__id__": sentence, "__sls__": "orch.x", **arguments}]
+
+
+def build(sls=SCENARIO, env=None, **options):
+    return plan.build(chunks(sls), env or prod(), **options)
+
+
+def mistakes(low, env=None, **selection):
+    with pytest.raises(doors.Refused) as refused:
+        plan.build(low, env or prod(), selection=Selection(**selection))
+    return str(refused.value).splitlines()
+
+
+# -- what it comes to ----------------------------------------------------------------------------------------------
+
+
+def test_phases_are_numbered_in_order_with_their_roles_and_nodes():
+    built = build()
+    assert [(phase.number, phase.kind, phase.name, phase.roles, phase.nodes) for phase in built.phases] == [
+        (1, "puppet", "Controllers are installed", ("controller", "secondary"), ("ctl1", "ctl2")),
+        (2, "gate", "The writer is ready", ("controller", "compute"), ("ctl1", "cmp1", "cmp2", "cmp3")),
+        (3, "puppet", "Compute nodes are installed", ("compute",), ("cmp1", "cmp2", "cmp3")),
+        (4, "puppet", "The endpoint is installed", ("endpoint",), ()),
+    ]
+    assert built.scenario == "compute"
+    assert built.phase("The writer is ready") is built.phases[1]
+
+
+def test_a_node_of_two_roles_runs_once():
+    env = prod(roles={**DEFINITION["roles"], "secondary": ["ctl1", "ctl2"]})
+    assert build(env=env).phases[0].nodes == ("ctl1", "ctl2")
+
+
+def test_roles_may_be_separated_by_commas():
+    found = plan.build(phase({"role": "storage, controller"}), prod()).phases[0]
+    assert (found.roles, found.nodes) == (("storage", "controller"), ("st1", "st2", "ctl1"))
+
+
+def test_a_phase_without_nodes_is_left_out_and_says_why():
+    assert [phase.left_out for phase in build().phases] == ["", "", "", "role endpoint of prod has no nodes"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"gate": "nothing"}, "environment prod has no checks for gate nothing"),
+        ({"gate": "unheard", "optional": True}, "environment prod has no checks for gate unheard"),
+        ({"gate": "unheard", "optional": "yes"}, "environment prod has no checks for gate unheard"),
+        ({"checks": []}, "it has no checks"),
+        ({"gate": "balanced"}, "role endpoint of prod has no nodes"),
+    ],
+)
+def test_a_gate_that_asks_nothing_is_left_out_and_says_why(arguments, said):
+    assert plan.build(phase(arguments, "gate"), prod()).phases[0].left_out == said
+
+
+def test_an_optional_gate_that_is_there_is_not_left_out():
+    assert plan.build(phase({"gate": "writer", "optional": True}, "gate"), prod()).phases[0].left_out == ""
+
+
+def test_options_are_the_environments_then_the_scenarios_then_the_roles_then_the_sentences():
+    options = build().phases[2].options
+    assert options["lock_timeout"] == 5
+    assert options["tags"] == ["nova"]
+    assert options["max_failures"] == "10%"
+    assert options["concurrency"] == 2
+    assert options["timeout"] == 60
+    assert options["may_fail"] == ["Exec[x]"]
+    assert "role" not in options
+    env = prod(phases={})
+    assert build(env=env).phases[2].options["timeout"] == 900
+    roles = {**DEFINITION["roles"], "compute": {"target": "cmp*"}}
+    assert build(env=prod(phases={}, roles=roles)).phases[2].options["timeout"] == 600
+    assert build(env=env).phases[0].options["timeout"] == 1800
+
+
+def test_a_gate_is_the_environments_with_the_scenarios_own_numbers():
+    low = phase({"gate": "writer", "successes": 1, "timeout": 7}, "gate")
+    gate = plan.build(low, prod()).phases[0].gate
+    assert (gate.name, gate.successes, gate.interval, gate.timeout) == ("writer", 1, 2, 7)
+    assert [check.function for check in gate.checks] == ["mysql_mmm.writer_ready", "mysql_endpoint.ready"]
+
+
+def test_checks_may_be_written_in_place():
+    checks = [{"function": "swift_ring.digest", "role": "storage", "expect": "equal"}]
+    found = plan.build(phase({"checks": checks, "successes": 2, "interval": 1}, "gate"), prod()).phases[0]
+    assert found.gate.checks[0] == environment.Check("swift_ring.digest", "storage", expect="equal")
+    assert (found.gate.successes, found.roles, found.nodes) == (2, ("storage",), ("st1", "st2"))
+
+
+@pytest.mark.parametrize(("scenario", "sls"), [("swift", "orch.swift"), ("site.swift", "site.swift")])
+def test_a_scenario_without_a_dot_is_one_of_ours(scenario, sls):
+    assert plan.sls_of(scenario) == sls
+    assert build(SCENARIO).scenario == "compute"
+    assert plan.scenario_of(chunks(name=sls)) == scenario
+
+
+def test_one_pass_over_a_role_is_a_plan_of_one_phase():
+    single = plan.single(prod(), "compute", {"tags": ["nova"]}, noop=True, nodes=("cmp2",))
+    assert (single.scenario, single.noop, single.partial, len(single.phases)) == ("puppet", True, True, 1)
+    assert single.phases[0].name == "Puppet on compute"
+    assert single.phases[0].nodes == ("cmp2",)
+    assert (single.phases[0].options["tags"], single.phases[0].options["timeout"]) == (["nova"], 900)
+    with pytest.raises(doors.Refused, match=r"environment prod has no role computes \(did you mean 'compute'\?\)"):
+        plan.single(prod(), "computes", {}, noop=False)
+
+
+# -- less than the whole -------------------------------------------------------------------------------------------
+
+
+def test_a_plan_that_leaves_nobody_out_is_whole():
+    env = prod(exclude={})
+    assert not build(env=env).partial
+    assert not build(env=env, selection=Selection((), 1)).partial
+
+
+def test_a_plan_with_an_excluded_node_is_partial():
+    assert build().partial
+
+
+@pytest.mark.parametrize("from_phase", [3, "3", "Compute nodes are installed"])
+def test_it_may_begin_with_a_later_phase(from_phase):
+    built = build(env=prod(exclude={}), selection=Selection((), from_phase))
+    assert [phase.left_out for phase in built.phases[:3]] == ["before from_phase", "before from_phase", ""]
+    assert [phase.nodes for phase in built.phases[:2]] == [(), ()]
+    assert built.phases[0].not_asked == {"ctl1": "before from_phase", "ctl2": "before from_phase"}
+    assert built.phases[2].nodes == ("cmp1", "cmp2", "cmp3", "cmp4")
+    assert built.partial
+
+
+def test_it_may_run_some_nodes_only_and_asks_gates_all_the_same():
+    built = build(env=prod(exclude={}), selection=Selection(("cmp2", "ctl1")))
+    assert [phase.nodes for phase in built.phases] == [
+        ("ctl1",),
+        ("ctl1", "cmp1", "cmp2", "cmp3", "cmp4"),
+        ("cmp2",),
+        (),
+    ]
+    assert built.phases[0].not_asked == {"ctl2": "not among nodes="}
+    assert list(built.phases[2].not_asked) == ["cmp1", "cmp3", "cmp4"]
+    assert built.partial
+
+
+def test_a_phase_none_of_whose_nodes_is_asked_is_left_out():
+    built = build(selection=Selection(("cmp2",)))
+    assert built.phases[0].left_out == "none of its nodes was asked"
+    assert built.phases[2].left_out == ""
+
+
+@pytest.mark.parametrize("from_phase", [0, 5, -1, "-1", "²", "1.5", 1.5, "compute", True, ""])
+def test_a_phase_to_begin_with_that_is_not_there_is_refused_with_those_that_are(from_phase):
+    (said,) = mistakes(chunks(), from_phase=from_phase)
+    assert said.startswith(
+        f"from_phase: the scenario has no phase {from_phase}; it has 1 Controllers are installed, 2 "
+    )
+
+
+def test_a_node_that_is_in_no_role_is_refused_with_the_nearest():
+    assert mistakes(chunks(), nodes=("cmp22", "cmp1")) == ["nodes: cmp22 is in no role of prod (did you mean 'cmp2'?)"]
+
+
+def test_an_excluded_node_cannot_be_asked_and_the_reason_is_given():
+    assert mistakes(chunks(), nodes=("cmp4",)) == ["nodes: cmp4 is excluded from prod: disk broken"]
+
+
+# -- what is wrong -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        ("puppet", {"role": "compute", "timeuot": 5}, "phase.puppet does not take timeuot (did you mean 'timeout'?)"),
+        ("puppet", {"role": "compute", "gate": "writer"}, "phase.puppet does not take gate; it takes concurrency, "),
+        ("gate", {"gate": "writer", "role": "compute"}, "phase.gate does not take role; it takes checks, gate, "),
+        ("puppet", {"role": "computes"}, "environment prod has no role computes (did you mean 'compute'?); add it"),
+        ("puppet", {"role": ["compute", "zzz"]}, "environment prod has no role zzz; add it to its roles, empty if"),
+        ("puppet", {}, "phase.puppet needs a role"),
+        ("puppet", {"role": None}, "phase.puppet needs a role"),
+        ("puppet", {"role": []}, "phase.puppet needs a role"),
+        ("puppet", {"role": {"compute": 1}}, "role must be a list or a comma separated string, not {'compute': 1}"),
+        ("puppet", {"role": [["compute"]]}, "role must hold strings, not ['compute']; put it in quotes"),
+        ("puppet", {"role": "compute", "timeout": "5m"}, 'timeout: found "5m"; write a number from 1 to 604800'),
+        ("puppet", {"role": "compute", "may_fail": "Exec[x]"}, 'may_fail: found "Exec[x]"; write a list of resources'),
+        ("puppet", {"role": "compute", "max_failures": "some"}, 'max_failures: found "some"; write a count, or a perc'),
+        ("puppet", {"role": "compute", "concurrency": 0}, "concurrency: found 0; write a whole number from 1 to 10000"),
+        ("puppet", {"role": "compute", "retries": {"changed": 1}}, "retries: found the verdict"),
+        ("gate", {"gate": "wirter"}, "environment prod has no gate wirter (did you mean 'writer'?); add it to its"),
+        ("gate", {"gate": "zzz", "optional": "maybe"}, "optional must be true or false, not 'maybe'"),
+        ("gate", {"gate": ["writer"]}, "gate must be a name, not ['writer']"),
+        ("gate", {"gate": None}, "gate must be a name, not None"),
+        ("gate", {}, "phase.gate needs either a gate of the environment or checks in place"),
+        ("gate", {"gate": "writer", "checks": []}, "phase.gate needs either a gate of the environment or checks"),
+        (
+            "gate",
+            {"checks": [{"function": "x", "role": "compute"}]},
+            'checks:0:function: found "x"; write an execution',
+        ),
+        ("gate", {"checks": [{"function": "a.b", "role": "zzz"}]}, "a check asks role zzz, which environment prod"),
+        ("gate", {"checks": "a.b"}, 'checks: found "a.b"; write a list of checks'),
+        ("gate", {"gate": "writer", "successes": 0}, "successes: found 0; write a whole number from 1 to 1000"),
+        ("gate", {"gate": "writer", "successes": 100}, "100 successes, one each 2 s, outlast the timeout of 30 s"),
+        ("runs", {"role": "compute"}, "there is no phase.runs; a phase is phase.puppet or phase.gate"),
+        ("puppet", {"role": "compute", "name": "other"}, "a phase is named by its sentence alone; remove `name`"),
+    ],
+)
+def test_a_phase_that_cannot_run_is_refused_by_its_sentence(kind, arguments, said):
+    (sentence,) = mistakes(phase(arguments, kind))
+    assert sentence.startswith(f"A phase: {said}")
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["unless", "onlyif", "retry", "onfail", "onchanges", "watch", "listen", "prereq", "require_any", "onfail_any",
+     "parallel", "creates", "check_cmd", "aggregate", "use", "names", "runas", "tgt", "batch"],
+)  # fmt: skip
+def test_nothing_but_the_phases_themselves_decides_whether_they_run(key):
+    (said,) = mistakes(phase({"role": "compute", key: ["x"]}))
+    assert said.startswith(f"A phase: phase.puppet does not take {key}")
+
+
+def test_what_salt_itself_writes_into_a_chunk_is_no_argument():
+    salts = {"order": 1, "failhard": True, "fire_event": True, "__env__": "base", "__agg__": 1, "require": []}
+    assert plan.build(phase({"role": "storage", **salts}), prod()).phases[0].nodes == ("st1", "st2")
+
+
+def test_a_phase_that_waits_for_none_before_it_is_refused():
+    low = phase({"role": "controller"}, sentence="a") + phase({"role": "storage"}, sentence="b")
+    assert mistakes(low) == [
+        "b: it requires no phase before it; add `- require: [{phase: a}]` or the one that it follows"
+    ]
+
+
+@pytest.mark.parametrize("requisites", [[{"phase": "b"}], [{"phase": "nowhere"}], [], ["nowhere"], [{"sls": "other"}]])
+def test_requiring_what_is_not_before_it_is_no_order(requisites):
+    low = phase({"role": "controller"}, sentence="a") + phase({"role": "storage", "require": requisites}, sentence="b")
+    assert mistakes(low)[0].startswith("b: it requires no phase before it")
+
+
+def test_a_phase_may_wait_through_other_states():
+    low = [
+        *phase({"role": "controller"}, sentence="a"),
+        {"state": "salt", "fun": "function", "__id__": "between", "__sls__": "orch.y", "require": [{"phase": "a"}]},
+        *phase({"role": "storage", "require": [{"salt": "between"}]}, sentence="b"),
+        *phase({"role": "storage", "require": ["b"]}, sentence="c"),
+        *phase({"role": "storage", "require": [{"sls": "orch.y"}]}, sentence="d"),
+    ]
+    assert [phase.number for phase in plan.build(low, prod()).phases] == [1, 2, 3, 4]
+
+
+def test_two_phases_of_the_same_name_are_refused():
+    low = phase({"role": "controller"}) + phase({"role": "storage", "require": [{"phase": "A phase"}]})
+    assert mistakes(low)[0] == "A phase: there are two phases of this name"
+
+
+@pytest.mark.parametrize("low", [[], [{"state": "salt", "fun": "function", "__id__": "x", "__sls__": "orch.x"}]])
+def test_a_scenario_without_a_phase_is_refused(low):
+    assert mistakes(low)[0].startswith("the scenario has no phase")
+
+
+@pytest.mark.parametrize(
+    "near", ["compute nodes are installed", "Compute nodes are  installed.", "COMPUTE NODES ARE INSTALLED"]
+)
+def test_a_sentence_of_the_environment_that_differs_by_a_hair_is_refused(near):
+    (said,) = mistakes(chunks(), prod(phases={near: {"timeout": 5}}))
+    assert repr(near) in said
+    assert "this scenario has 'Compute nodes are installed'" in said
+
+
+def test_a_sentence_of_another_scenario_is_nobodys_mistake():
+    assert build(env=prod(phases={"Storage nodes fetch the rings": {"timeout": 5}}))
+
+
+def test_every_mistake_is_named_at_once():
+    low = phase({"role": "zzz", "timeout": "x"}, sentence="a") + phase({"gates": "w"}, "gate", sentence="b")
+    assert [said.split(":")[0] for said in mistakes(low, nodes=("n9",), from_phase=9)] == [
+        "a", "a", "b", "b", "nodes", "from_phase",
+    ]  # fmt: skip
+
+
+# -- the digest ----------------------------------------------------------------------------------------------------
+
+
+def test_the_digest_is_always_the_same_of_the_same():
+    reordered = {key: DEFINITION[key] for key in reversed(DEFINITION)}
+    assert build().digest == build(env=prod(**reordered)).digest
+    assert build().digest == build(selection=Selection(("cmp1",), 2)).digest
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda: build(env=prod(puppet={"timeout": 1})),
+        lambda: build(env=prod(exclude={})),
+        lambda: build(noop=True),
+        lambda: build(SCENARIO.replace("600", "601")),
+        lambda: build(SCENARIO.replace("Controllers are", "Both controllers are")),
+        lambda: build(SCENARIO.replace("    - tags: [nova]\n", "")),
+        lambda: build(SCENARIO.replace("[controller, secondary]", "[secondary, controller]")),
+    ],
+    ids=["puppet", "exclude", "noop", "an argument", "a sentence", "no argument", "the order of roles"],
+)
+def test_the_digest_is_another_when_environment_or_scenario_is(changed):
+    assert changed().digest != build().digest
+
+
+# -- what salt says of a scenario that it cannot render ------------------------------------------------------------
+
+
+def test_a_scenario_that_is_nowhere_is_told_with_the_place_where_it_was_looked_for():
+    opts = {"file_roots": {"base": ["/srv/salt", "/srv/more"]}}
+    said = plan.unrenderable("swfit", ["No matching sls found for 'orch.swfit' in env 'base'"], opts)
+    assert said.startswith(
+        "there is no scenario swfit: orch.swfit is in none of the master's file_roots (/srv/salt, /srv"
+    )
+
+
+def test_a_scenario_that_cannot_be_rendered_is_told_with_salts_words():
+    said = plan.unrenderable("swift", ["Rendering SLS 'base:orch.swift' failed: mapping values are not allowed"], {})
+    assert (
+        said
+        == "scenario swift cannot be rendered: Rendering SLS 'base:orch.swift' failed: mapping values are not allowed"
+    )
