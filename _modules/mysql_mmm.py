@@ -34,7 +34,7 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _HOST_LINE = re.compile(
-    r"\s*(?P<name>[\w-]+)\((?P<ip>[^()\s]+)\):? (?P<mode>master|slave)/(?P<state>[A-Z_]+)\. Roles:\s*(?P<roles>.*)",
+    r"\s+(?P<name>[\w-]+)\((?P<ip>[^()\s]+)\):? (?P<mode>master|slave)/(?P<state>[A-Z_]+)\. Roles:\s*(?P<roles>.*)",
     re.ASCII,
 )
 _ROLE = re.compile(r"([\w-]+)\(([^();,\s]+);?\)", re.ASCII)

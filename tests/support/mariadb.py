@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pymysql
@@ -158,7 +158,7 @@ def grant(server):
     server.query(
         f"CREATE USER {_USER} IDENTIFIED BY '{PASSWORD}'",
         "CREATE DATABASE gate",
-        "CREATE TABLE gate.probe (id INT AUTO_INCREMENT PRIMARY KEY, at TIMESTAMP DEFAULT CURRENT_TIMESTAMP) ENGINE=InnoDB",
+        "CREATE TABLE gate.probe (id INT AUTO_INCREMENT PRIMARY KEY, at TIMESTAMP DEFAULT NOW()) ENGINE=InnoDB",
         "CREATE TABLE gate.myisam (id INT) ENGINE=MyISAM",
         f"GRANT INSERT, SELECT ON gate.probe TO {_USER}",
         f"GRANT INSERT, SELECT ON gate.myisam TO {_USER}",
@@ -196,13 +196,20 @@ def pair(directory, addresses, prefixes=((), ())):
         for server in servers:
             server.wait()
             # The root of the template may log in from its own machine alone.
-            server.query("SET sql_log_bin = 0", "CREATE USER 'root'@'127.%' IDENTIFIED BY ''", "GRANT ALL ON *.* TO 'root'@'127.%'")
+            server.query(
+                "SET sql_log_bin = 0",
+                "CREATE USER 'root'@'127.%' IDENTIFIED BY ''",
+                "GRANT ALL ON *.* TO 'root'@'127.%'",
+            )
         grant(servers[0])
         one, two = servers
         replicate(two, one)
         replicate(one, two)
         wait_until(lambda: all(map(replicates, servers)), what="replication in both directions")
-        wait_until(lambda: two.query("SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'gate'"), what="the table on server 2")
+        wait_until(
+            lambda: two.query("SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'gate'"),
+            what="the table on server 2",
+        )
         two.query("SET GLOBAL read_only = 1")
         yield servers
     finally:
@@ -274,7 +281,5 @@ def _pump(source, sink):
         pass
     finally:
         for each in (source, sink):
-            try:
+            with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
