@@ -57,20 +57,15 @@ TIME = "%Y-%m-%dT%H:%M:%SZ"
 SETTINGS = ("puppet", "confdir", "vardir", "mode", "manifest", "modulepath")
 IDENTITY = ("mode", "manifest", "puppet_environment", "noop", "tags", "skip_tags", "may_fail")
 
-LARGEST = 1 << 31
 KEPT_RUNS = 50
-START_TIMEOUT = 60
-LONGEST = 30 * 24 * 3600
-GRACE = 10
-UNKILLABLE = 30
-LOCK_INTERVAL = 1
+# Seconds: from SIGTERM to SIGKILL, from there to giving up, and what a run may take to end in all.
+GRACE, UNKILLABLE, ENDING = 10, 30, 100
+START_TIMEOUT, LOCK_INTERVAL, LONGEST = 60, 1, 30 * 24 * 3600
 
-REPORT_LIMIT = 32 << 20
-DEEPEST = 50
-OUTPUT_LIMIT = 256 << 10
-OUTCOME_LIMIT = 64 << 10
-EXIT_SPACE = 4 << 10
+# Bytes. A report of 15,000 resources has 16 MiB.
+REPORT_LIMIT, OUTPUT_LIMIT, OUTCOME_LIMIT, EXIT_SPACE = 32 << 20, 256 << 10, 64 << 10, 4 << 10
 LISTED, SLOWEST, LOG_LINES, LINE, TITLE = 50, 5, 40, 300, 1200
+LARGEST, DEEPEST = 1 << 31, 50
 
 PATH = "/opt/puppetlabs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 VARDIRS = ("/opt/puppetlabs/puppet/cache", "/var/cache/puppet", "/var/lib/puppet", "~/.puppetlabs/opt/puppet/cache")
@@ -114,46 +109,44 @@ def __virtual__():
 # What a caller asked for
 
 
-def _refuse(name, value, wanted):
-    raise salt.exceptions.SaltInvocationError(f"{name}={value!r} is not possible: it must be {wanted}")
+def _checked(name, value, is_right, wanted):
+    """Return an argument that is right; refuse it otherwise."""
+    if not is_right:
+        raise salt.exceptions.SaltInvocationError(f"{name}={value!r} is not possible: it must be {wanted}")
+    return value
 
 
 def _flag(name, value):
-    return value if isinstance(value, bool) else _refuse(name, value, "True or False")
+    return _checked(name, value, isinstance(value, bool), "True or False")
 
 
 def _seconds(name, value, least):
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if number and least <= value <= LONGEST:
-        return value
-    return _refuse(name, value, f"a number of seconds from {least} to {LONGEST}")
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    wanted = f"a number of seconds from {least} to {LONGEST}"
+    return _checked(name, value, is_number and least <= value <= LONGEST, wanted)
 
 
-def _matching(name, value, pattern):
-    if isinstance(value, str) and pattern.fullmatch(value):
-        return value
-    return _refuse(name, value, f"text that matches {pattern.pattern}")
+def _word(name, value, pattern):
+    is_right = isinstance(value, str) and pattern.fullmatch(value)
+    return _checked(name, value, is_right, f"text that matches {pattern.pattern}")
 
 
 def _path(name, value):
-    if isinstance(value, str) and value.startswith("/") and value.isprintable():
-        return value
-    return _refuse(name, value, "an absolute path")
+    is_right = isinstance(value, str) and value.startswith("/") and value.isprintable()
+    return _checked(name, value, is_right, "an absolute path")
 
 
 def _tags(name, value):
     words = value.split(",") if isinstance(value, str) else value or []
-    if not isinstance(words, (list, tuple)):
-        _refuse(name, value, "a list, or text with commas")
-    return [_matching(name, word.strip() if isinstance(word, str) else word, TAG) for word in words]
+    _checked(name, value, isinstance(words, (list, tuple)), "a list, or text with commas")
+    return [_word(name, word.strip() if isinstance(word, str) else word, TAG) for word in words]
 
 
 def _patterns(name, value):
     """One pattern or a list of them: no commas, for titles contain them."""
     patterns = [value] if isinstance(value, str) else value or []
-    if isinstance(patterns, (list, tuple)) and all(isinstance(each, str) and each.strip() for each in patterns):
-        return list(patterns)
-    return _refuse(name, value, "a resource like Service[swift-*], or a list of them")
+    is_right = isinstance(patterns, (list, tuple)) and all(isinstance(each, str) and each.strip() for each in patterns)
+    return list(_checked(name, patterns, is_right, "a resource like Service[swift-*], or a list of them"))
 
 
 def _node_settings(found):
@@ -173,18 +166,16 @@ def _node_settings(found):
 def _request(settings, run_id, arguments):
     """Return what is to be run as one dictionary that says everything, or refuse it."""
     mode = arguments["mode"] or settings.get("mode", "agent")
-    if mode not in ("agent", "apply"):
-        _refuse("mode", mode, "agent or apply")
+    _checked("mode", mode, mode in ("agent", "apply"), "agent or apply")
     manifest = (arguments["manifest"] or settings.get("manifest")) if mode == "apply" else arguments["manifest"]
-    if (mode == "apply") is not bool(manifest):
-        wanted = "the file or folder that mode=apply applies (or set puppet_agent:manifest), and only there"
-        _refuse("manifest", manifest, wanted)
+    wanted = "the file or folder that mode=apply applies (or set puppet_agent:manifest), and only there"
+    _checked("manifest", manifest, (mode == "apply") is bool(manifest), wanted)
     environment = arguments["puppet_environment"]
     return {
         "run_id": run_id,
         "mode": mode,
         "manifest": _path("manifest", manifest) if manifest else None,
-        "puppet_environment": _matching("puppet_environment", environment, ENVIRONMENT) if environment else None,
+        "puppet_environment": _word("puppet_environment", environment, ENVIRONMENT) if environment else None,
         "noop": None if arguments["noop"] is None else _flag("noop", arguments["noop"]),
         "tags": _tags("tags", arguments["tags"]),
         "skip_tags": _tags("skip_tags", arguments["skip_tags"]),
@@ -297,16 +288,16 @@ def _digest(report):
             if event.get("status") in events
         ],
         "slowest": _slowest(statuses),
-        "errors": [_text(log.get("message")) for log in logs if log.get("level") == "err" and _is_puppets(log)],
+        # Facts that cannot be read are no reason for anything.
+        "errors": [_text(each.get("message")) for each in _errors(logs) if each.get("source") != "Facter"],
         "config_version": _text(report.get("configuration_version")),
         "transaction_uuid": _text(report.get("transaction_uuid")),
         "puppet_version": _text(report.get("puppet_version")),
     }
 
 
-def _is_puppets(log):
-    """Facts that cannot be read are no reason for anything."""
-    return log.get("source") != "Facter"
+def _errors(logs):
+    return [each for each in logs if each.get("level") == "err"]
 
 
 def _counts(metrics):
@@ -336,8 +327,7 @@ def _row(status, message):
 
 def _failure(status, logs):
     said = [event.get("message") for event in _dicts(status.get("events")) if event.get("status") == "failure"]
-    place = _place(status)
-    said += [log.get("message") for log in logs if log.get("level") == "err" and log.get("source") == place]
+    said += [each.get("message") for each in _errors(logs) if each.get("source") == _place(status)]
     return _row(status, said[0] if said else "failed, and its report does not say why")
 
 
@@ -404,7 +394,9 @@ def _judge(request, ended, digest, problem, output):
         return "not_started", ended["error"]
     if ended["ended_by"]:
         return _judge_ended(request, ended)
-    code, number = ended["exit_code"], ended["signal"]
+    code = ended["exit_code"]
+    # A shell around Puppet tells of a signal by its own exit code.
+    number = ended["signal"] or (code - 128 if code in range(129, 193) else None)
     if number:
         return "killed", f"Puppet was ended by {_signal_name(number)}, which this run did not send"
     if digest is None:
@@ -541,7 +533,7 @@ def _root():
 
 
 def _folder(run_id):
-    return _root() / "runs" / _matching("run_id", run_id, RUN_ID)
+    return _root() / "runs" / _word("run_id", run_id, RUN_ID)
 
 
 def _write(path, value):
@@ -587,7 +579,7 @@ def _goes_on(folder):
         with _locked(folder / "lock", fcntl.LOCK_SH | fcntl.LOCK_NB):
             return False
     except BlockingIOError:
-        return (folder / "state.json").exists()
+        return True
     except OSError:
         return False
 
@@ -597,8 +589,8 @@ def _folders():
     found = []
     with contextlib.suppress(OSError):
         for folder in (_root() / "runs").iterdir():
-            with contextlib.suppress(OSError):
-                found.append(((folder / "request.json").stat().st_mtime_ns, folder))
+            request = folder / "request.json"
+            found.append(((request if request.exists() else folder).stat().st_mtime_ns, folder))
     return [folder for _, folder in sorted(found, reverse=True)]
 
 
@@ -911,6 +903,20 @@ def _send(number, pids):
 # Starting and waiting
 
 
+def _call(command, **options):
+    """Run a short command; return its exit code, None if it has none, and what it said."""
+    options |= {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": "/"}
+    try:
+        done = subprocess.run(command, text=True, errors="replace", timeout=START_TIMEOUT, check=False, **options)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return None, str(error)
+    return done.returncode, done.stdout
+
+
+def _new_run_id():
+    return f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%d%H%M%S%f}-{secrets.token_hex(2)}"
+
+
 def _begin(folder, request, settings):
     """Start a run that has not been started; what kept it from starting is recorded as its end."""
     puppet = _find_puppet(settings)
@@ -919,8 +925,8 @@ def _begin(folder, request, settings):
     request["state_dirs"] = _state_dirs(settings) if request["mode"] == "apply" else []
     _write(folder / "request.json", request)
     error = _launch(folder) if puppet else f"{settings.get('puppet', 'puppet')} is not on this node: install Puppet"
-    if error:
-        with contextlib.suppress(BlockingIOError), _locked(folder / "lock", fcntl.LOCK_EX | fcntl.LOCK_NB):
+    if error and not _goes_on(folder):
+        with _locked(folder / "lock"):
             if not _is_started(folder):
                 _write(folder / "exit.json", _ended(error=error))
 
@@ -934,27 +940,12 @@ def _state_dirs(settings):
 def _launch(folder):
     """Start a supervisor that the minion cannot take down with it; return what went wrong, or nothing."""
     supervisor = [sys.executable, "-IS", __file__, str(folder)]
-    said = ""
     for command in (*_in_a_unit(folder, supervisor), supervisor):
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                cwd="/",
-                start_new_session=True,
-                timeout=START_TIMEOUT,
-                check=False,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            said = str(error)
-            continue
-        if done.returncode == 0:
+        code, said = _call(command, start_new_session=True)
+        if code == 0:
             return ""
-        said = done.stderr or _read_output(folder)
-    return f"the supervisor of the run did not start: {_text(said.strip().rpartition(chr(10))[2])}"
+    said = (said or _read_output(folder)).strip().rpartition("\n")[2]
+    return f"the supervisor of the run did not start: {_text(said) or 'it said nothing'}"
 
 
 def _in_a_unit(folder, command):
@@ -1009,25 +1000,10 @@ def _ask(settings, *words):
         raise salt.exceptions.CommandExecutionError(
             "Puppet is not on this node: install it, or set puppet_agent:puppet"
         )
-    try:
-        done = subprocess.run(
-            [puppet, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=_environment(),
-            cwd="/",
-            timeout=START_TIMEOUT,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise salt.exceptions.CommandExecutionError(f"puppet {words[0]} did not run: {error}") from None
-    if done.returncode:
-        raise salt.exceptions.CommandExecutionError(
-            f"puppet {words[0]} failed: {_complaints(done.stderr + done.stdout)}"
-        )
-    return done.stdout
+    code, said = _call([puppet, *words], env=_environment())
+    if code != 0:
+        raise salt.exceptions.CommandExecutionError(f"puppet {words[0]} failed: {_complaints(said)}")
+    return said
 
 
 def _puppets_files(settings):
@@ -1154,7 +1130,7 @@ def run(
     outcome = start(**asked)
     if outcome["verdict"] is not None:
         return outcome
-    return wait(outcome["run_id"], timeout + lock_timeout + GRACE + UNKILLABLE + START_TIMEOUT)
+    return wait(outcome["run_id"], min(LONGEST, timeout + lock_timeout + ENDING))
 
 
 def start(
@@ -1242,7 +1218,7 @@ def stop(run_id):
     folder = _known(run_id)
     if _goes_on(folder):
         _send(signal.SIGTERM, [_read(folder / "state.json")["pid"]])
-        _await_end(folder, GRACE + UNKILLABLE + START_TIMEOUT)
+        _await_end(folder, ENDING)
     outcome = _report_on(folder)
     if outcome["verdict"] is None:
         raise salt.exceptions.CommandExecutionError(f"the run {run_id} was told to stop and goes on: look at the node")
@@ -1280,7 +1256,7 @@ def status(run_id=None):
     last = _last_outcome(settings, files)
     return {
         **found,
-        "puppet_version": _ask(settings, "--version").strip(),
+        "puppet_version": _ask(settings, "--version").split()[-1],
         "enabled": not disabled.exists(),
         "disabled_message": (_read(disabled) or {}).get("disabled_message"),
         "applying": lock is not None or any(each["phase"] == "running" for each in going),
@@ -1346,13 +1322,9 @@ def disable(message):
 
         salt ctl1 puppet_agent.disable 'new disks, until Friday'
     """
-    if not isinstance(message, str) or not message.strip() or not message.isprintable() or message.startswith("-"):
-        _refuse("message", message, "one line that says why, and does not begin with a dash")
+    is_right = isinstance(message, str) and re.fullmatch(r"[^\W-].*", message) and message.isprintable()
+    _checked("message", message, is_right, "one line that says why, and begins with a letter or digit")
     return _switch("--disable", message, enabled=False)
-
-
-def _new_run_id():
-    return f"{datetime.datetime.now(datetime.timezone.utc):%Y%m%d%H%M%S%f}-{secrets.token_hex(2)}"
 
 
 if __name__ == "__main__":

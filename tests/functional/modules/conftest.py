@@ -92,6 +92,18 @@ class Node:
     def var(self):
         return self.root / "var"
 
+    def conf(self, **settings):
+        """Add settings to ``puppet.conf``; the last one of a name counts."""
+        path = self.etc / "puppet.conf"
+        lines = [line for line in path.read_text().splitlines() if line.partition(" = ")[0] not in settings]
+        path.write_text("\n".join(lines) + "\n" + _ini(main=settings).removeprefix("[main]\n"))
+
+    def bare(self, *arguments):
+        """Run Puppet's agent by itself and return its exit status."""
+        command = ["puppet", "agent", "--onetime", "--no-daemonize", "--detailed-exitcodes", *arguments]
+        command += [f"--confdir={self.etc}", f"--vardir={self.var}"]
+        return subprocess.run(command, check=False, capture_output=True).returncode
+
     def manifest(self, text):
         """Write what the node applies."""
         path = self.root / "site.pp"
@@ -240,3 +252,24 @@ def puppetserver(tmp_path_factory):
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def certificates(puppetserver, tmp_path_factory):
+    """The ``ssldir`` of a node whose certificate is signed."""
+    ssldir = tmp_path_factory.mktemp("certificates")
+    command = ["puppet", "ssl", "bootstrap", f"--ssldir={ssldir}", "--certname=node.lab.test", "--server=localhost"]
+    # This server lets the request that follows a PUT on the same connection wait for 30 seconds.
+    command += [f"--serverport={puppetserver.port}", "--http_keepalive_timeout=0"]
+    subprocess.run(command, check=True, capture_output=True)
+    return ssldir
+
+
+@pytest.fixture
+def agent(puppetserver, certificates, tmp_path, repository):
+    """A node whose agent has a certificate and a server."""
+    node = Node(tmp_path, repository)
+    node.configure(server="localhost", serverport=puppetserver.port, ssldir=certificates).load(mode="agent")
+    yield node
+    for process in node.puppets():
+        process.kill()
