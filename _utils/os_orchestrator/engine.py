@@ -72,11 +72,15 @@ def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], t
     """
     nodes, accepted = list(nodes), set(accepted)
     keyed = [node for node in nodes if node in accepted]
-    answered = bus.call(keyed, "test.ping", timeout)
+    silence = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
+    try:
+        answered = bus.call(keyed, "test.ping", timeout)
+    except transport.Unreachable as error:
+        answered, silence = {}, f"it could not be asked: {error}"
     absent = {node: "it has no accepted key; see salt-key -L" for node in nodes if node not in accepted}
     for node in keyed:
         if node not in answered or answered[node].answer is not True:
-            absent[node] = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
+            absent[node] = silence
     return absent
 
 
