@@ -1,0 +1,201 @@
+"""
+Nodes behind a bus, in a time of their own: what a phase sees of Salt, scripted, so that no test waits.
+
+A node does what ``puppet_agent`` does: a run has an id and is made once; asking for it again joins it or reports it; it
+outlives the minion. Messages to a minion that is down are lost, and so are the returns of jobs that died with it.
+"""
+
+import contextlib
+import heapq
+import itertools
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from unittest import mock
+
+from os_orchestrator import engine, gates, transport
+
+OUTCOMES = Path(__file__).resolve().parents[1] / "unit/utils/outcomes"
+GOOD = {name: json.loads((OUTCOMES / f"{name}.json").read_text()) for name in ("unchanged", "changed", "tolerated")}
+NEVER = float("inf")
+
+
+def outcome(run_id, verdict, reason="", **changes):
+    """Return what ``puppet_agent.run`` returns of a run."""
+    if verdict in GOOD:
+        return {**GOOD[verdict], "run_id": run_id, **changes}
+    return {"run_id": run_id, "verdict": verdict, "reason": reason, "noop": False, "resources": {}, **changes}
+
+
+class Clock:
+    """What stands for the module ``time``."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+    def time(self):
+        return 1_700_000_000 + self.now
+
+
+@dataclass
+class Node:
+    """
+    One node and what will happen to it. Times are seconds since the bus was made.
+
+    runs
+        The verdict of each attempt and its seconds, in order; the last one counts for all that follow.
+
+    down
+        Spans in which its minion is not running; at the end of each it announces itself.
+
+    dead
+        When the machine goes, for good.
+
+    losses
+        Which of its messages never arrive, counted from 0, the answer to the ping.
+
+    says
+        What it answers to ``puppet_agent.run`` in place of an outcome: ``(answer, retcode)``.
+
+    checks
+        What it answers to other functions: ``f(now)``, by name; it raises LookupError to say nothing.
+    """
+
+    name: str
+    runs: list = field(default_factory=lambda: [("changed", 10)])
+    down: list = field(default_factory=list)
+    dead: float = NEVER
+    losses: frozenset = frozenset()
+    latency: float = 0.05
+    says: tuple | None = None
+    checks: dict = field(default_factory=dict)
+    made: dict = field(default_factory=dict, init=False)
+    jobs: dict = field(default_factory=dict, init=False)
+    sent: int = field(default=0, init=False)
+
+    def is_up(self, start, end=None):
+        """Whether its minion runs, all through a span if one is given."""
+        end = start if end is None else end
+        return end < self.dead and not any(begin <= end and start < until for begin, until in self.down)
+
+    def hear(self, bus, jid, function, kwargs):
+        if not self.is_up(bus.now):
+            return
+        if function == "test.ping":
+            self._answer(bus, jid, bus.now, True, 0)
+        elif function == "saltutil.is_running":
+            alive = [job for job, (began, end) in self.jobs.items() if bus.now < end and self.is_up(began, bus.now)]
+            self._answer(bus, jid, bus.now, [{"jid": job, "fun": "puppet_agent.run"} for job in alive], 0)
+        elif function == "puppet_agent.run":
+            self._run(bus, jid, kwargs["run_id"])
+        elif function in self.checks:
+            with contextlib.suppress(LookupError):
+                self._answer(bus, jid, bus.now, self.checks[function](bus.now), 0)
+
+    def _run(self, bus, jid, run_id):
+        if run_id not in self.made:
+            verdict, seconds = self.runs[min(len(self.made), len(self.runs) - 1)]
+            self.made[run_id] = (verdict, bus.now, bus.now + seconds)
+        verdict, _, end = self.made[run_id]
+        self.jobs[jid] = (bus.now, end)
+        answer = (outcome(run_id, verdict, "as scripted"), 0 if verdict in GOOD else 1)
+        if self.is_up(bus.now, max(bus.now, end)):
+            self._answer(bus, jid, max(bus.now, end), *(self.says or answer))
+
+    def _answer(self, bus, jid, when, answer, retcode):
+        self.sent += 1
+        if self.sent - 1 not in self.losses and self.is_up(when, when + self.latency):
+            bus.later(when + self.latency, transport.Return(self.name, jid, answer, retcode))
+
+
+class Bus(transport.Bus):
+    """
+    The bus of a master without Salt.
+
+    noise
+        What else is on it: ``(when, event)``; an event may be an exception, which is raised then.
+
+    refuses
+        Spans in which nothing can be published.
+    """
+
+    def __init__(self, *nodes, noise=(), refuses=()):
+        self.clock = Clock()
+        self.nodes = {node.name: node for node in nodes}
+        self.refuses = refuses
+        self.published = []
+        self._jids = (f"j{number}" for number in itertools.count(1))
+        self._order = itertools.count()
+        self._events = []
+        for when, event in noise:
+            self.later(when, event)
+        for node in nodes:
+            for _, until in node.down:
+                if until < node.dead:
+                    self.later(until, transport.Started(node.name))
+
+    @property
+    def now(self):
+        return self.clock.now - 1000.0
+
+    def later(self, when, event):
+        heapq.heappush(self._events, (when, next(self._order), event))
+
+    def publish(self, nodes, function, kwargs=None, args=()):
+        if any(begin <= self.now < end for begin, end in self.refuses):
+            raise transport.Unreachable("the master's publisher does not answer; is salt-master running?")
+        jid, nodes = next(self._jids), list(nodes)
+        self.published.append((self.now, nodes, function, dict(kwargs or {})))
+        for node in nodes:
+            if node in self.nodes:
+                self.nodes[node].hear(self, jid, function, kwargs or {})
+        return jid
+
+    def next(self, wait):
+        until = self.now + wait
+        if not self._events or self._events[0][0] > until:
+            self.clock.now += wait
+            return None
+        when, _, event = heapq.heappop(self._events)
+        self.clock.now = max(self.clock.now, when + 1000.0)
+        if isinstance(event, BaseException):
+            raise event
+        return event
+
+    def asked(self, function):
+        """Return when whom was asked for what, of one function."""
+        return [(when, nodes, kwargs) for when, nodes, called, kwargs in self.published if called == function]
+
+    @contextlib.contextmanager
+    def time(self):
+        """Let the engine live in the time of this bus."""
+        with contextlib.ExitStack() as stack:
+            for room in (engine, gates, transport):
+                stack.enter_context(mock.patch.object(room, "time", self.clock))
+            yield self
+
+
+class Record:
+    """A journal that remembers what it was told, and checks that it is told before anyone else is."""
+
+    def __init__(self):
+        self.told = []
+
+    def __getattr__(self, name):
+        return lambda *args: self.told.append((name, *args))
+
+    def of(self, name):
+        return [args for told, *args in self.told if told == name]
+
+
+class Sink(list):
+    """The steps that were told, as ``(what, data)``."""
+
+    def __call__(self, step):
+        self.append((step.what, dict(step.data)))
+
+    def of(self, what):
+        return [data for told, data in self if told == what]
