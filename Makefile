@@ -35,6 +35,7 @@ demo demo-shell: packages $(VENV)/.ready
 	$(BIN)/python demo/$(subst -,_,$@).py
 
 $(VENV)/.ready: setup.py tests/requirements.txt | packages
+	@echo "Installing Salt $(SALT) and the tools of the tests in $(VENV)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet "salt~=$(SALT).0" -r tests/requirements.txt
 	touch $@
