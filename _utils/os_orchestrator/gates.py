@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from os_orchestrator import engine, environment, plan, transport, verdicts
 
@@ -38,16 +38,15 @@ class Answer:
 
 def satisfies(check: environment.Check, value: object, retcode: object) -> bool:
     """Whether one node's answer satisfies a check by itself; ``expect: equal`` is judged over all of them."""
-    if retcode not in (0, None) or isinstance(retcode, bool):
+    if type(retcode) is not int or retcode != 0:
         return False
     if check.expect is True:
         return value is True or (
             isinstance(value, Mapping) and (value.get("ready") is True or value.get("result") is True)
         )
     if check.expect == "equal":
-        return value is not None
-    wanted = check.expect["value"] if isinstance(check.expect, Mapping) else check.expect
-    return type(value) is type(wanted) and value == wanted
+        return value is not None and canonical(value) is not None
+    return canonical(value) == canonical(check.expect["value"] if isinstance(check.expect, Mapping) else check.expect)
 
 
 def chosen(check: environment.Check, value: object) -> object:
@@ -72,7 +71,7 @@ def judge(check: environment.Check, nodes: Iterable[str], returns: Mapping[str, 
             Answer(check, node, satisfies(check, value, heard.retcode), said(heard.answer, value, check), value)
         )
     if check.expect == "equal" and len({canonical(answer.value) for answer in answers if answer.good}) > 1:
-        return [Answer(check, a.node, False, f"differs between nodes: {a.said}", a.value) for a in answers]
+        return [replace(a, good=False, said=f"differs between nodes: {a.said}") if a.good else a for a in answers]
     return answers
 
 
@@ -83,12 +82,16 @@ def said(answer: object, value: object, check: environment.Check) -> str:
         messages = [reason.get("message", reason) if isinstance(reason, Mapping) else reason for reason in reasons[:3]]
         return verdicts.text("; ".join(verdicts.text(message, 200) for message in messages), 400)
     at = f"{check.key} is " if check.key else "answered "
-    return verdicts.text(at + canonical(value), 200)
+    return verdicts.text(at + (canonical(value) or verdicts.text(value)), 200)
 
 
-def canonical(value: object) -> str:
-    """Return a value as text that is equal for equal values."""
-    return json.dumps(value, sort_keys=True, default=str)[:65536]
+def canonical(value: object) -> str | None:
+    """Return a value as text that is the same for equal values and for no others; None where that cannot be."""
+    try:
+        return json.dumps(value, sort_keys=True, default=repr)
+    except (TypeError, ValueError, RecursionError):
+        # Keys of several types; numbers of thousands of digits; lists in lists without end.
+        return None
 
 
 class Rounds:
@@ -180,8 +183,10 @@ class Gate:
             self._bus.next(until - time.monotonic())
 
 
-def _identity(answers: Iterable[Answer]) -> str:
-    """Return what must stay the same over the good rounds: the ``identity`` that predicates put into their answers."""
-    return canonical(
-        [[a.check.function, a.node, a.value.get("identity")] for a in answers if isinstance(a.value, Mapping)]
-    )
+def _identity(answers: Iterable[Answer]) -> object:
+    """
+    Return what must stay the same over the good rounds: the ``identity`` that predicates put into their answers. One
+    that cannot be compared is never the same.
+    """
+    found = [[a.check.function, a.node, a.value.get("identity")] for a in answers if isinstance(a.value, Mapping)]
+    return canonical(found) or object()

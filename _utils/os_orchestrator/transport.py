@@ -136,7 +136,7 @@ def _read(event: object) -> Return | Started | None:
         return None
     if tag.startswith(_RETURN) and len(parts) == 5 and parts[3] == "ret":
         # The id in the tag is the one that the master put there; a minion writes the data.
-        return Return(node=parts[4], jid=parts[2], answer=data.get("return"), retcode=data.get("retcode", 0))
+        return Return(node=parts[4], jid=parts[2], answer=data.get("return"), retcode=data.get("retcode"))
     if tag.startswith(_START) and len(parts) == 4 and parts[3] == "start":
         return Started(node=parts[2])
     return None
