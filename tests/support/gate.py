@@ -41,11 +41,11 @@ class Minion:
     def retcode(self):
         return self.context.get("retcode", 0)
 
-    def call(self, *words, timeout=60):
+    def call(self, *words, prefix=(), timeout=60):
         """Run ``salt-call`` as an operator would; return (exit status, what it printed, standard error)."""
         (self.root / "minion").write_text(json.dumps(self.options))
         program = str(Path(sys.executable).with_name("salt-call"))
-        command = [program, "--local", "-c", str(self.root), "-l", "error", "--out", "json", *words]
+        command = [*prefix, program, "--local", "-c", str(self.root), "-l", "error", "--out", "json", *words]
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
         return done.returncode, done.stdout, done.stderr
 
@@ -56,7 +56,10 @@ class Monitor:
     def __init__(self, directory, **state):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        (self.directory / "mmm_control").symlink_to(STANDIN)
+        # The interpreter by its path: what `env` finds may be a slow wrapper.
+        program = self.directory / "mmm_control"
+        program.write_text(STANDIN.read_text().replace("#!/usr/bin/env python3", f"#!{sys.executable} -IS", 1))
+        program.chmod(0o755)
         self.state = {}
         self.set(**state)
 

@@ -168,7 +168,7 @@ def grant(server):
 def replicate(server, source):
     """Let a server replicate from another, from the source's first event on."""
     server.query(
-        f"CHANGE MASTER TO MASTER_HOST='{source.address}', MASTER_PORT={PORT}, MASTER_USER='root', MASTER_PASSWORD='',"
+        f"CHANGE MASTER TO MASTER_HOST='{source.address}', MASTER_PORT={PORT}, MASTER_USER='copy', MASTER_PASSWORD='',"
         " MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos",
         "START SLAVE",
     )
@@ -181,11 +181,16 @@ def replicates(server):
 
 
 @contextmanager
-def pair(directory, addresses, prefixes=((), ())):
-    """Two masters that replicate from each other: server 1 is writable, server 2 read-only. Ended on leaving."""
+def pair(directory, addresses, prefixes=((), ()), anywhere=False):
+    """
+    Two masters that replicate from each other: server 1 is writable, server 2 read-only. Ended on leaving.
+
+    ``prefixes`` put each on a node of its own; with ``anywhere`` they listen on every address of that node.
+    """
     directory = Path(directory)
     template = install(directory / "template")
     options = ["--log-bin=bin", "--relay-log=relay", "--log-slave-updates"]
+    options += ["--bind-address=0.0.0.0"] if anywhere else []
     servers = [
         Server(template, directory / f"db{number}", address, number, options, prefix)
         for number, (address, prefix) in enumerate(zip(addresses, prefixes, strict=True), 1)
@@ -197,9 +202,7 @@ def pair(directory, addresses, prefixes=((), ())):
             server.wait()
             # The root of the template may log in from its own machine alone.
             server.query(
-                "SET sql_log_bin = 0",
-                "CREATE USER 'root'@'127.%' IDENTIFIED BY ''",
-                "GRANT ALL ON *.* TO 'root'@'127.%'",
+                "SET sql_log_bin = 0", "CREATE USER copy IDENTIFIED BY ''", "GRANT REPLICATION SLAVE ON *.* TO copy"
             )
         grant(servers[0])
         one, two = servers

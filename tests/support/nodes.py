@@ -6,29 +6,38 @@ outlives the minion. Messages to a minion that is down are lost, and so are the 
 """
 
 import contextlib
+import fnmatch
 import heapq
 import itertools
 import json
+import time as real_time
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from os_orchestrator import engine, gates, transport
+import yaml
+from os_orchestrator import engine, environment, gates, journal, orchestration, progress, transport
 
-OUTCOMES = Path(__file__).resolve().parents[1] / "unit/utils/outcomes"
-GOOD = {name: json.loads((OUTCOMES / f"{name}.json").read_text()) for name in ("unchanged", "changed", "tolerated")}
+OUTCOMES = {
+    path.stem: json.loads(path.read_text())
+    for path in (Path(__file__).resolve().parents[1] / "unit/utils/outcomes").glob("*.json")
+}
+GOOD = ("unchanged", "changed", "tolerated")
+UNDER_NOOP = {"changed": "noop", "unchanged": "noop_unchanged"}
 NEVER = float("inf")
 
 
-def outcome(run_id, verdict, reason="", **changes):
-    """Return what ``puppet_agent.run`` returns of a run."""
-    if verdict in GOOD:
-        return {**GOOD[verdict], "run_id": run_id, **changes}
-    return {"run_id": run_id, "verdict": verdict, "reason": reason, "noop": False, "resources": {}, **changes}
+def outcome(run_id, verdict, reason="", noop=False, **changes):
+    """Return what ``puppet_agent.run`` returns of a run: as captured where there is such a one."""
+    captured = OUTCOMES.get(UNDER_NOOP.get(verdict, verdict) if noop else verdict)
+    bare = {"verdict": verdict, "reason": reason, "noop": noop, "resources": {}}
+    return {**(captured or bare), "run_id": run_id, **changes}
 
 
 class Clock:
-    """What stands for the module ``time``."""
+    """What stands for the module ``time``; it is the middle of a night, in UTC."""
+
+    START = 1_795_392_000
 
     def __init__(self):
         self.now = 1000.0
@@ -37,7 +46,12 @@ class Clock:
         return self.now
 
     def time(self):
-        return 1_700_000_000 + self.now
+        return self.START - 1000 + self.now
+
+    def localtime(self, at=None):
+        return real_time.gmtime(self.time() if at is None else at)
+
+    strftime = staticmethod(real_time.strftime)
 
 
 @dataclass
@@ -90,18 +104,18 @@ class Node:
             alive = [job for job, (began, end) in self.jobs.items() if bus.now < end and self.is_up(began, bus.now)]
             self._answer(bus, jid, bus.now, [{"jid": job, "fun": "puppet_agent.run"} for job in alive], 0)
         elif function == "puppet_agent.run":
-            self._run(bus, jid, kwargs["run_id"])
+            self._run(bus, jid, kwargs["run_id"], kwargs["noop"])
         elif function in self.checks:
             with contextlib.suppress(LookupError):
                 self._answer(bus, jid, bus.now, self.checks[function](bus.now), 0)
 
-    def _run(self, bus, jid, run_id):
+    def _run(self, bus, jid, run_id, noop):
         if run_id not in self.made:
             verdict, seconds = self.runs[min(len(self.made), len(self.runs) - 1)]
             self.made[run_id] = (verdict, bus.now, bus.now + seconds)
         verdict, _, end = self.made[run_id]
         self.jobs[jid] = (bus.now, end)
-        answer = (outcome(run_id, verdict, "as scripted"), 0 if verdict in GOOD else 1)
+        answer = (outcome(run_id, verdict, "as scripted", noop), 0 if verdict in GOOD else 1)
         if self.is_up(bus.now, max(bus.now, end)):
             self._answer(bus, jid, max(bus.now, end), *(self.says or answer))
 
@@ -126,7 +140,7 @@ class Bus(transport.Bus):
         self.clock = Clock()
         self.nodes = {node.name: node for node in nodes}
         self.refuses = refuses
-        self.published = []
+        self.published, self.fired = [], []
         self._jids = (f"j{number}" for number in itertools.count(1))
         self._order = itertools.count()
         self._events = []
@@ -136,6 +150,15 @@ class Bus(transport.Bus):
             for _, until in node.down:
                 if until < node.dead:
                     self.later(until, transport.Started(node.name))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exc):
+        pass
+
+    def fire(self, tag, data):
+        self.fired.append((tag, data))
 
     @property
     def now(self):
@@ -171,9 +194,9 @@ class Bus(transport.Bus):
 
     @contextlib.contextmanager
     def time(self):
-        """Let the engine live in the time of this bus."""
+        """Let the master's rooms live in the time of this bus."""
         with contextlib.ExitStack() as stack:
-            for room in (engine, gates, transport):
+            for room in (engine, gates, journal, orchestration, progress, transport):
                 stack.enter_context(mock.patch.object(room, "time", self.clock))
             yield self
 
@@ -199,3 +222,58 @@ class Sink(list):
 
     def of(self, what):
         return [data for told, data in self if told == what]
+
+
+def chunks(sls, name="orch.compute"):
+    """Return the low chunks of an SLS as Salt makes them of one that has nothing but phases in it."""
+    low = []
+    for order, (sentence, states) in enumerate(yaml.safe_load(sls).items()):
+        for state, arguments in states.items():
+            module, _, function = state.partition(".")
+            chunk = {"state": module, "fun": function, "name": sentence, "__id__": sentence, "__sls__": name}
+            chunk |= {"__env__": "base", "order": 10000 + order}
+            for argument in arguments:
+                chunk |= argument
+            low.append(chunk)
+    return low
+
+
+class Master:
+    """A master with an environment, nodes and a journal, which runs scenarios as ``state.orch`` would."""
+
+    def __init__(self, root, definition, *nodes, accepted=None, cli="salt-run", **bus):
+        self.definition, self.accepted = definition, [n.name for n in nodes] if accepted is None else accepted
+        self.bus = Bus(*nodes, **bus)
+        self.opts = {"cachedir": str(root), "__cli": cli}
+        self.journal = journal.of(self.opts)
+
+    def environment(self, _opts, name):
+        matched = [*self.accepted, *self.bus.nodes]
+        return environment.build(name, self.definition, matched, lambda target, _: fnmatch.filter(matched, target))
+
+    @contextlib.contextmanager
+    def running(self):
+        with self.bus.time(), contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(transport, "Bus", return_value=self.bus))
+            stack.enter_context(mock.patch.object(transport, "accepted_keys", return_value=self.accepted))
+            stack.enter_context(mock.patch.object(orchestration, "load_environment", self.environment))
+            token = orchestration.door.set(orchestration.Door("alice", "deployment.run"))
+            try:
+                yield
+            finally:
+                orchestration.door.reset(token)
+                orchestration._sessions.clear()
+                for name in list(journal._locks):
+                    journal._unlock(name)
+
+    def deploy(self, sls, deployment="20261123000000000000", test=False, **pillar):
+        """Run a scenario phase by phase and return the results by sentence; phases after a failed one are not run."""
+        low, results = chunks(sls), {}
+        order = orchestration.Order(self.opts, deployment, {"environment": "prod", **pillar}, tuple(low), test)
+        with self.running():
+            for chunk in low:
+                if all(results.get(name) for required in chunk.get("require", ()) for name in required.values()):
+                    results[chunk["name"]] = orchestration.run_phase(order, chunk["name"])
+                    if results[chunk["name"]].result is False:
+                        break
+        return results
