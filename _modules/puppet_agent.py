@@ -350,7 +350,8 @@ def _causes(logs):
 def _slowest(statuses):
     timed = [(each["evaluation_time"], each) for each in statuses if _is_number(each.get("evaluation_time"))]
     slowest = heapq.nlargest(SLOWEST, timed, key=operator.itemgetter(0))
-    return [{"resource": _text(each.get("resource")), "seconds": round(seconds, 2)} for seconds, each in slowest]
+    rows = [{"resource": _text(each.get("resource")), "seconds": round(seconds, 2)} for seconds, each in slowest]
+    return [row for row in rows if row["seconds"]]
 
 
 def _log_tail(output):
@@ -1176,7 +1177,7 @@ def start(
     return outcome if outcome["verdict"] is None else _conclude(outcome)
 
 
-def wait(run_id, timeout=3600):
+def wait(run_id=None, timeout=3600):
     """
     Wait for a run to end and return its outcome.
 
@@ -1200,7 +1201,7 @@ def wait(run_id, timeout=3600):
     return _conclude(_report_on(folder))
 
 
-def stop(run_id):
+def stop(run_id=None):
     """
     End a run with everything that it started, and return its outcome.
 
@@ -1306,7 +1307,7 @@ def enable():
     return _switch("--enable", enabled=True)
 
 
-def disable(message):
+def disable(message=None):
     """
     Keep the agent from running, and any run of this module as well.
 

@@ -90,13 +90,13 @@ def test_every_argument_that_is_sent_is_one_that_the_module_takes():
 
 @pytest.mark.parametrize(("of_the_plan", "of_the_phase"), [(True, False), (False, True)])
 def test_noop_is_asked_for_and_a_real_run_in_its_place_is_bad(of_the_plan, of_the_phase):
-    rehearsal, outcomes = rehearse(Node("a"), noop=of_the_plan)
-    rehearsal = Rehearsal(Node("a"), noop=of_the_plan)
+    rehearsal = Rehearsal(Node("a"), Node("b", says=(outcome(RUN_ID.format(1), "changed"), 0)), noop=of_the_plan)
     rehearsal.phase.options["noop"] = of_the_phase
     outcomes = rehearsal.run()
     assert rehearsal.bus.asked("puppet_agent.run")[0][2]["noop"] is True
-    assert outcomes["a"].verdict == "failed"
-    assert "ran for real" in outcomes["a"].reason
+    assert outcomes["a"].verdict == "changed"
+    assert outcomes["b"].verdict == "failed"
+    assert "ran for real" in outcomes["b"].reason
 
 
 def test_the_window_is_kept_full():

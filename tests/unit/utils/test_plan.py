@@ -1,11 +1,15 @@
 """A scenario is checked as a whole against its environment, before its first node is touched."""
 
 import fnmatch
+import sys
+from pathlib import Path
 
 import pytest
-import yaml
 from os_orchestrator import doors, environment, plan
 from os_orchestrator.plan import Selection
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
+from nodes import chunks
 
 ACCEPTED = ("ctl1", "ctl2", "cmp1", "cmp2", "cmp3", "cmp4", "st1", "st2")
 DEFINITION = {
@@ -64,20 +68,6 @@ The endpoint is installed:
 def prod(**changes):
     definition = {**DEFINITION, **changes}
     return environment.build("prod", definition, ACCEPTED, lambda target, _: fnmatch.filter(ACCEPTED, target))
-
-
-def chunks(sls=SCENARIO, name="orch.compute"):
-    """Return the low chunks of an SLS as Salt makes them of one that has nothing but phases in it."""
-    low = []
-    for order, (sentence, states) in enumerate(yaml.safe_load(sls).items()):
-        for state, arguments in states.items():
-            module, _, function = state.partition(".")
-            chunk = {"state": module, "fun": function, "name": sentence, "__id__": sentence, "__sls__": name}
-            chunk |= {"__env__": "base", "order": 10000 + order}
-            for argument in arguments:
-                chunk |= argument
-            low.append(chunk)
-    return low
 
 
 def phase(arguments, kind="puppet", sentence="A phase"):
@@ -175,7 +165,7 @@ def test_checks_may_be_written_in_place():
 def test_a_scenario_without_a_dot_is_one_of_ours(scenario, sls):
     assert plan.sls_of(scenario) == sls
     assert build(SCENARIO).scenario == "compute"
-    assert plan.scenario_of(chunks(name=sls)) == scenario
+    assert plan.scenario_of(chunks(SCENARIO, sls)) == scenario
 
 
 def test_one_pass_over_a_role_is_a_plan_of_one_phase():
@@ -232,18 +222,20 @@ def test_a_phase_none_of_whose_nodes_is_asked_is_left_out():
 
 @pytest.mark.parametrize("from_phase", [0, 5, -1, "-1", "²", "1.5", 1.5, "compute", True, ""])
 def test_a_phase_to_begin_with_that_is_not_there_is_refused_with_those_that_are(from_phase):
-    (said,) = mistakes(chunks(), from_phase=from_phase)
+    (said,) = mistakes(chunks(SCENARIO), from_phase=from_phase)
     assert said.startswith(
         f"from_phase: the scenario has no phase {from_phase}; it has 1 Controllers are installed, 2 "
     )
 
 
 def test_a_node_that_is_in_no_role_is_refused_with_the_nearest():
-    assert mistakes(chunks(), nodes=("cmp22", "cmp1")) == ["nodes: cmp22 is in no role of prod (did you mean 'cmp2'?)"]
+    assert mistakes(chunks(SCENARIO), nodes=("cmp22", "cmp1")) == [
+        "nodes: cmp22 is in no role of prod (did you mean 'cmp2'?)"
+    ]
 
 
 def test_an_excluded_node_cannot_be_asked_and_the_reason_is_given():
-    assert mistakes(chunks(), nodes=("cmp4",)) == ["nodes: cmp4 is excluded from prod: disk broken"]
+    assert mistakes(chunks(SCENARIO), nodes=("cmp4",)) == ["nodes: cmp4 is excluded from prod: disk broken"]
 
 
 # -- what is wrong -------------------------------------------------------------------------------------------------
@@ -344,7 +336,7 @@ def test_a_scenario_without_a_phase_is_refused(low):
     "near", ["compute nodes are installed", "Compute nodes are  installed.", "COMPUTE NODES ARE INSTALLED"]
 )
 def test_a_sentence_of_the_environment_that_differs_by_a_hair_is_refused(near):
-    (said,) = mistakes(chunks(), prod(phases={near: {"timeout": 5}}))
+    (said,) = mistakes(chunks(SCENARIO), prod(phases={near: {"timeout": 5}}))
     assert repr(near) in said
     assert "this scenario has 'Compute nodes are installed'" in said
 
