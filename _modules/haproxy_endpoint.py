@@ -34,7 +34,7 @@ def _names(what, value):
 
 
 def _parse(text):
-    """Return ``{backend: {server: {"status", "check", "address"}}}`` of what ``show stat`` printed."""
+    """Return ``{backend: {server: {"status", "check"}}}`` of what ``show stat`` printed."""
     if not text.startswith("# pxname,svname,"):
         raise CommandExecutionError(f"HAProxy's stats socket did not print statistics: {text.strip()[:200]!r}")
     found = {}
@@ -44,7 +44,6 @@ def _parse(text):
             servers[row["svname"]] = {
                 "status": row["status"],
                 "check": " ".join(filter(None, (row.get("check_status"), row.get("last_chk")))),
-                "address": row.get("addr") or "",
             }
     return found
 
@@ -112,7 +111,7 @@ def servers(socket=None):
     socket
         Its stats socket. As configured by default, else ``/run/haproxy/admin.sock``.
 
-    Returns ``{backend: {server: {"status", "check", "address"}}}``. Raises an error if the socket cannot be asked.
+    Returns ``{backend: {server: {"status", "check"}}}``. Raises an error if the socket cannot be asked.
 
     CLI Example:
 
