@@ -1,12 +1,15 @@
 """A real Swift on loopback: proxy, account, container and object server, with one device; then without its storage."""
 
 import contextlib
+import http.server
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -133,6 +136,41 @@ def _listens():
 LOGIN = {"auth_url": f"{PROXY}/auth/v1.0", "user": "gate:gate", "key": "secret"}
 
 
+class Keystone(http.server.BaseHTTPRequestHandler):
+    """A stand-in for Keystone's login alone: it hands out a token of the proxy's own, and a catalog of two regions."""
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["auth"]
+        user = asked["identity"]["password"]["user"]
+        good = (user["name"], user["password"], asked["scope"]["project"]["name"]) == ("gate", "secret", "gate")
+        self.send_response(201 if self.path == "/v3/auth/tokens" and good else 401)
+        if good:
+            self.send_header("X-Subject-Token", self._token())
+        self.end_headers()
+        places = {"one": f"http://{NETWORK}.99:8080/v1/AUTH_gate", "two": f"{PROXY}/v1/AUTH_gate"}
+        endpoints = [{"interface": "public", "region": name, "url": url} for name, url in places.items()]
+        endpoints.insert(0, {"interface": "internal", "region": "two", "url": "http://nowhere.invalid"})
+        catalog = [{"type": "compute", "endpoints": []}, {"type": "object-store", "endpoints": endpoints}]
+        self.wfile.write(json.dumps({"token": {"catalog": catalog}}).encode())
+
+    def _token(self):
+        headers = {"X-Auth-User": LOGIN["user"], "X-Auth-Key": LOGIN["key"]}
+        with urllib.request.urlopen(urllib.request.Request(LOGIN["auth_url"], headers=headers)) as answer:
+            return answer.headers["X-Auth-Token"]
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def keystone():
+    server = http.server.ThreadingHTTPServer((f"{NETWORK}.51", 5000), Keystone)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {"auth_url": f"http://{NETWORK}.51:5000/v3", "user": "gate", "project": "gate"}
+    server.shutdown()
+    server.server_close()
+
+
 @pytest.fixture
 def node(tmp_path):
     def made(**settings):
@@ -169,6 +207,14 @@ def test_a_refused_login_does_not_tell_the_key(cluster, node):
     assert gate.codes(answer) == ["auth"]
     assert "refuses the login (401)" in answer["reasons"][0]["message"]
     assert "wrong key" not in json.dumps(answer)
+
+
+def test_keystone_leads_to_the_object_store_of_a_region(cluster, node, keystone):
+    minion = node(**keystone, region="two")
+    mariadb.wait_until(lambda: minion("swift_proxy.ready")["ready"], what="a proxy that stores")
+    assert gate.codes(node(**keystone)("swift_proxy.ready")) == ["connect"]
+    assert gate.codes(node(**keystone, region="three")("swift_proxy.ready")) == ["auth"]
+    assert gate.codes(node(**{**keystone, "project": "other"})("swift_proxy.ready")) == ["auth"]
 
 
 def test_a_proxy_that_does_not_listen_is_told_in_one_sentence(cluster, node):
