@@ -71,9 +71,13 @@ PATH = "/opt/puppetlabs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 VARDIRS = ("/opt/puppetlabs/puppet/cache", "/var/cache/puppet", "/var/lib/puppet", "~/.puppetlabs/opt/puppet/cache")
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
-RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-TAG = re.compile(r"[A-Za-z0-9_:.-]+")
-ENVIRONMENT = re.compile(r"[a-z0-9_]+")
+# What a name may be, for the machine and for people.
+RUN_ID = (
+    re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"),
+    "up to 128 letters, digits and . _ - (a letter or digit first)",
+)
+TAG = (re.compile(r"[A-Za-z0-9_:.-]+"), "letters, digits and _ : . -")
+ENVIRONMENT = (re.compile(r"[a-z0-9_]+"), "small letters, digits and _")
 # The end of a report: a file that was cut has lost it.
 REPORT_KEYS = ("status", "transaction_completed", "noop", "environment", "metrics", "resource_statuses")
 CACHED = ("not_used", "on_failure", "explicitly_requested")
@@ -126,9 +130,9 @@ def _seconds(name, value, least):
     return _checked(name, value, is_number and least <= value <= LONGEST, wanted)
 
 
-def _word(name, value, pattern):
-    is_right = isinstance(value, str) and pattern.fullmatch(value)
-    return _checked(name, value, is_right, f"text that matches {pattern.pattern}")
+def _word(name, value, kind):
+    pattern, wanted = kind
+    return _checked(name, value, isinstance(value, str) and pattern.fullmatch(value), wanted)
 
 
 def _path(name, value):
