@@ -29,6 +29,9 @@ from os_orchestrator import doors, environment_schema
 #: The id whose pillar holds the environments, unless the master's configuration names another.
 PILLAR_ID = "os-orchestrator"
 
+#: What stands for a field of an earlier answer in the arguments of a check.
+ANSWER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)\}")
+
 _DEPTH = 32
 _KEY_STATES = {
     "minions": "accepted",
@@ -59,6 +62,9 @@ class Check:
     key
         The part of the answer to look at, a path with colons; None is all of it.
 
+    name
+        The name by which later checks of the gate use its answer, as ``{name.field}`` in their arguments.
+
     timeout
         Seconds for one answer.
     """
@@ -70,6 +76,12 @@ class Check:
     expect: object = True
     key: str | None = None
     timeout: float = 30
+    name: str | None = None
+
+    @property
+    def needs(self) -> tuple[tuple[str, str], ...]:
+        """The answers that its arguments are made of: names and fields."""
+        return tuple(dict.fromkeys(ANSWER.findall(json.dumps([self.args, dict(self.kwargs)]))))
 
 
 @dataclass(frozen=True)
@@ -300,6 +312,7 @@ def gate_from(name: str, mapping: Mapping) -> Gate:
     mistakes: list[Mistake] = []
     definition = _plain(mapping, (), mistakes)
     mistakes += _schema_mistakes("gate", definition, ())
+    mistakes = mistakes or _unknown_answers(_gate(name, definition), ())
     if mistakes:
         raise Invalid(mistakes)
     return gate_with(_gate(name, definition), {})
@@ -377,6 +390,7 @@ def _gates(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[Mista
         gates[name] = _gate(name, definition)
         where = (*path, "gates", name)
         mistakes += _too_short(gates[name], _at(where)) + _unknown_roles(gates[name], known, where)
+        mistakes += _unknown_answers(gates[name], where)
     return gates, mistakes
 
 
@@ -415,6 +429,23 @@ def _unknown_roles(gate: Gate, roles: object, path: tuple) -> list[Mistake]:
         Mistake(_at((*path, "checks", index)), f"unknown role {role!r}{doors.did_you_mean(role, known)}", cure)
         for index, role in unknown
     ]
+
+
+def _unknown_answers(gate: Gate, path: tuple) -> list[Mistake]:
+    """Return the mistakes of checks that use the answer of a check which does not come before them."""
+    mistakes, before = [], set()
+    for index, check in enumerate(gate.checks):
+        mistakes += [
+            Mistake(
+                _at((*path, "checks", index)),
+                f"{{{name}.{each}}} needs an answer that no check before it has",
+                f"give the check that it means `name: {name}`, and put it first",
+            )
+            for name, each in check.needs
+            if name not in before
+        ]
+        before.add(check.name)
+    return mistakes
 
 
 def _without(role: Role, excluded: Collection[str]) -> Role:

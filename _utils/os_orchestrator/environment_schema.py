@@ -275,6 +275,12 @@ SCHEMA: dict[str, Any] = {
                     "title": "the name of a role",
                     "description": "The role on whose nodes it is called, on all of them.",
                 },
+                "name": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+                    "title": "a word of letters, digits and underscores",
+                    "description": "By which later checks use its answer: `'{NAME.FIELD}'` in their arguments.",
+                },
                 "args": {
                     "type": "array",
                     "default": [],

@@ -19,13 +19,19 @@ from os_orchestrator import engine, environment, plan, transport, verdicts
 
 @dataclass(frozen=True)
 class Answer:
-    """What one node said to one check, and whether that satisfies it. ``value`` is as the node sent it."""
+    """
+    What one node said to one check, and whether that satisfies it.
+
+    raw, value
+        Its answer, and the part of it that the check looks at, as the node sent them.
+    """
 
     check: environment.Check
     node: str
     good: bool
     said: str
     value: object = None
+    raw: object = None
 
     @property
     def plain(self) -> dict:
@@ -67,9 +73,8 @@ def judge(check: environment.Check, nodes: Iterable[str], returns: Mapping[str, 
             continue
         heard = returns[node]
         value = chosen(check, heard.answer)
-        answers.append(
-            Answer(check, node, satisfies(check, value, heard.retcode), said(heard.answer, value, check), value)
-        )
+        good = satisfies(check, value, heard.retcode)
+        answers.append(Answer(check, node, good, said(heard.answer, value, check), value, heard.answer))
     if check.expect == "equal" and len({canonical(answer.value) for answer in answers if answer.good}) > 1:
         return [replace(a, good=False, said=f"differs between nodes: {a.said}") if a.good else a for a in answers]
     return answers
@@ -92,6 +97,28 @@ def canonical(value: object) -> str | None:
     except (TypeError, ValueError, RecursionError):
         # Keys of several types; numbers of thousands of digits; lists in lists without end.
         return None
+
+
+def handed_over(answers: Iterable[Answer], name: str, field: str) -> str:
+    """Return a field of the answers to the check of that name; raises LookupError unless all of them say the same."""
+    named = [answer.raw for answer in answers if answer.check.name == name]
+    values = {value.get(field) if isinstance(value, Mapping) else None for value in named if _is_plain(value, field)}
+    if len(values) != 1 or None in values:
+        raise LookupError(f"it needs {field} of {name}, and the answers of this round do not have it")
+    return verdicts.text(values.pop())
+
+
+def _is_plain(value: object, field: str) -> bool:
+    return not isinstance(value, Mapping) or isinstance(value.get(field), (str, int, float, type(None)))
+
+
+def filled(value: object, given: Mapping[tuple[str, str], str]) -> object:
+    """Return arguments with each ``{name.field}`` replaced by what was answered."""
+    if isinstance(value, str):
+        return environment.ANSWER.sub(lambda found: given[found.groups()], value)
+    if isinstance(value, Mapping):
+        return {key: filled(each, given) for key, each in value.items()}
+    return [filled(each, given) for each in value] if isinstance(value, (list, tuple)) else value
 
 
 class Rounds:
@@ -146,15 +173,17 @@ class Gate:
         answers: list[Answer] = []
         for check in self._gate.checks:
             nodes = self._deployment.plan.environment.roles[check.role].nodes
-            answers += self._ask(check, nodes)
+            answers += self._ask(check, nodes, answers)
             if not all(answer.good for answer in answers):
                 break
         return answers
 
-    def _ask(self, check: environment.Check, nodes: Iterable[str]) -> list[Answer]:
+    def _ask(self, check: environment.Check, nodes: Iterable[str], before: Iterable[Answer]) -> list[Answer]:
         try:
-            returns = self._bus.call(nodes, check.function, check.timeout, check.kwargs, check.args)
-        except transport.Unreachable as error:
+            given = {field: handed_over(before, *field) for field in check.needs}
+            kwargs, args = filled(dict(check.kwargs), given), filled(list(check.args), given)
+            returns = self._bus.call(nodes, check.function, check.timeout, kwargs, args)
+        except (LookupError, transport.Unreachable) as error:
             return [Answer(check, node, False, f"could not be asked: {error}") for node in nodes]
         return judge(check, nodes, returns)
 

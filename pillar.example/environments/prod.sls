@@ -52,13 +52,15 @@ environments:
         checks:
           # MySQL-MMM's monitor has given the address to a master that works (with Galera, in place of this check:
           # mysql_galera.ready on the controllers),
-          - function: mysql_mmm.writer_ready
+          - name: writer
+            function: mysql_mmm.writer_ready
             role: mmm_monitor
             kwargs: {expected_ip: 10.0.0.10}
-          # and every compute node can write through it. This one serves keepalived, ProxySQL and HAProxy as well.
+          # and every compute node can write through it, and reaches the server that the monitor named. This one serves
+          # keepalived, ProxySQL and HAProxy as well, without the last two arguments.
           - function: mysql_endpoint.ready
             role: compute
-            kwargs: {address: 10.0.0.10}
+            kwargs: {address: 10.0.0.10, holder: '{writer.host}', node_address: '{writer.host_ip}'}
         successes: 5    # rounds in a row; with the interval longer than the 15 s in which MMM may show a dead writer
         interval: 4     # seconds from one round to the next
         timeout: 300    # seconds until the deployment fails
