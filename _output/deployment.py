@@ -2,7 +2,8 @@
 Show what the runners ``deployment`` and ``environment`` return: plans, summaries, lists, and refusals as the one
 sentence that they are.
 
-Plain text of at most 100 columns, no colours; ``--out json`` gives the same as data.
+Plain text of at most 100 columns, no colours, no control characters; a refusal is a line. ``--out json`` gives the
+same as data.
 """
 
 import textwrap
@@ -22,7 +23,7 @@ def output(data, **_kwargs):
         salt-run deployment.plan prod compute
     """
     shown = data.get("answer", data) if isinstance(data, dict) else data
-    return "\n".join(_lines(shown))
+    return "\n".join(_printable(line) for text in _lines(shown) for line in text.split("\n"))
 
 
 def _lines(shown):
@@ -33,7 +34,8 @@ def _lines(shown):
     if "text" in shown:
         return [str(shown["text"])]
     writer = {"plan": _plan, "deployment": _deployment, "status": _status, "history": _history}.get(shown.get("kind"))
-    return writer(shown) if writer else [f"{key}: {value}" for key, value in shown.items()]
+    lines = writer(shown) if writer else [f"{key}: {value}" for key, value in shown.items()]
+    return [fitting for line in lines for fitting in _fit(line)]
 
 
 # -- a plan ----------------------------------------------------------------------------------------------------------
@@ -121,15 +123,19 @@ def _node(node, width):
     seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
     verdict = node["verdict"] or ("running" if node["started"] else "waiting")
     head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
+    beside = len(head) <= _WIDTH - 30
+    indent = len(head) if beside else 8
+    words = [line for sentence in _said(node) for line in _wrap(sentence, _WIDTH - indent)]
+    first = words[0] if words and beside else ""
+    return [(head + first).rstrip(), *(" " * indent + line for line in words[1 if first else 0 :])]
+
+
+def _said(node):
+    """Return what is told of a node, a sentence each: why it is bad comes first, once."""
     failures = _failed(node)
-    # The reason repeats the first failure, without its place.
-    said = failures or ([node["did"]] if node["did"] else [])
-    words = [
-        line
-        for sentence in said
-        for line in textwrap.wrap(sentence, max(30, _WIDTH - len(head)), break_on_hyphens=False)
-    ]
-    return [(head + (words[0] if words else "")).rstrip(), *(" " * len(head) + line for line in words[1:])]
+    # The reason often is the first failure, without its place.
+    repeated = failures and failures[0].split(": ")[0] in node["did"]
+    return failures if repeated or not node["did"] else [node["did"], *failures]
 
 
 def _failed(node):
@@ -166,21 +172,21 @@ def _verdict(shown):
 def _status(shown):
     lines = []
     for one in shown["deployments"]:
-        lines += (_deployment(one) if one["state"] == "running" else [_row(one)]) + [""]
+        lines += (_deployment(one) if one["state"] == "running" else _row(one)) + [""]
     return lines[:-1] or ["nothing has been deployed yet"]
 
 
 def _history(shown):
-    return [_row(one) for one in shown["deployments"]] or ["nothing has been deployed yet"]
+    return [line for one in shown["deployments"] for line in _row(one)] or ["nothing has been deployed yet"]
 
 
 def _row(one):
     marks = "".join(f", {mark}" for mark in ("noop", "partial") if one[mark])
     took = _duration(one["ended"] - one["started"]) if one["ended"] else "-"
-    reason = f"  {one['reason'].splitlines()[0]}" if one["reason"] else ""
+    reason = _wrapped("", one["reason"].splitlines()[0]) if one["reason"] else []
     what = f"{one['environment']} {one['scenario']}{marks}"
     line = f"{one['id']}  {_at(one['started'])}  {what}  {one['state']}  {took}  by {one['user']}"
-    return line + (f"\n   {reason}" if reason else "")
+    return [line, *reason]
 
 
 # -- small words -----------------------------------------------------------------------------------------------------
@@ -193,13 +199,24 @@ def _excluded(shown):
 
 
 def _wrapped(head, words, indent=4):
+    return _wrap(head + words, _WIDTH, " " * indent, " " * (indent + min(len(head), 40)))
+
+
+def _fit(line):
+    """Return a line as those that it needs; what follows is indented by two more."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return [line] if len(line) <= _WIDTH else _wrap(line, _WIDTH, "", indent)
+
+
+def _wrap(words, width, indent="", then=""):
+    """Wrap without breaking a word: paths and resources stay what they are."""
     return textwrap.wrap(
-        head + words,
-        _WIDTH,
-        initial_indent=" " * indent,
-        subsequent_indent=" " * (indent + len(head)),
-        break_on_hyphens=False,
+        words, width, initial_indent=indent, subsequent_indent=then, break_long_words=False, break_on_hyphens=False
     )
+
+
+def _printable(line):
+    return "".join(character if character.isprintable() else " " for character in line)
 
 
 def _at(epoch):

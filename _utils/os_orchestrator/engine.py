@@ -308,7 +308,8 @@ def in_words(outcomes: Mapping[str, verdicts.Outcome]) -> str:
     bad = [node for node, outcome in outcomes.items() if not outcome.good]
     if not bad:
         return ""
-    first = outcomes[bad[0]]
-    because = f" ({first.reason})" if first.reason else ""
+    # Those that were not started are so because of others.
+    node = next((node for node in bad if outcomes[node].verdict != "skipped"), bad[0])
+    because = f" ({outcomes[node].reason})" if outcomes[node].reason else ""
     others = f", and {len(bad) - 1} more" if len(bad) > 1 else ""
-    return f"{len(bad)} of {len(outcomes)} nodes bad: {bad[0]} {first.verdict}{because}{others}"
+    return f"{len(bad)} of {len(outcomes)} nodes bad: {node} {outcomes[node].verdict}{because}{others}"

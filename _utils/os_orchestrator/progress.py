@@ -98,6 +98,7 @@ class Lines:
         writer = getattr(self, "_" + re.sub(r"\W", "_", step.what), None)
         line = writer(step.data) if writer else ""
         if line:
+            line = "".join(character if character.isprintable() else " " for character in line)
             # Taken anew each time: a test or a wrapper may have replaced it.
             print(line, file=self._stream or sys.stderr, flush=True)
 
