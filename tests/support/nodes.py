@@ -266,7 +266,7 @@ class Master:
                 for name in list(journal._locks):
                     journal._unlock(name)
 
-    def deploy(self, sls, deployment="20261123000000000000", test=False, **pillar):
+    def deploy(self, sls, deployment="1", test=False, **pillar):
         """Run a scenario phase by phase and return the results by sentence; phases after a failed one are not run."""
         low, results = chunks(sls), {}
         order = orchestration.Order(self.opts, deployment, {"environment": "prod", **pillar}, tuple(low), test)
@@ -277,3 +277,96 @@ class Master:
                     if results[chunk["name"]].result is False:
                         break
         return results
+
+
+SCENARIO = """
+Controllers are installed:
+  phase.puppet:
+    - role: controller
+
+The writer is ready:
+  phase.gate:
+    - gate: writer
+    - require:
+      - phase: Controllers are installed
+
+Compute nodes are installed:
+  phase.puppet:
+    - role: compute
+    - may_fail: ['Exec[start-slave]']
+    - require:
+      - phase: The writer is ready
+
+The endpoint is installed:
+  phase.puppet:
+    - role: endpoint
+    - require:
+      - phase: Compute nodes are installed
+"""
+WRITER = "mysql_mmm.writer_ready"
+
+
+def ready_since(when):
+    """Return a check that holds from some second on."""
+
+    def answer(now):
+        ready = now >= when
+        return {"ready": ready, "reasons": [] if ready else [{"code": "nobody", "message": "the writer is on nobody"}]}
+
+    return {WRITER: answer}
+
+
+def small_site(root, ready=20, roles=None, exclude=None, scripts=None, **options):
+    """Return a master for SCENARIO: two controllers, two compute nodes, a hardware balancer as the endpoint."""
+    definition = {
+        "roles": {"controller": ["ctl1", "ctl2"], "compute": ["cmp1", "cmp2"], "endpoint": [], **(roles or {})},
+        "exclude": exclude or {},
+        "puppet": {"timeout": 100, "lock_timeout": 10, "grace": 5},
+        "gates": {
+            "writer": {
+                "checks": [{"function": WRITER, "role": "controller"}],
+                "successes": 2,
+                "interval": 4,
+                "timeout": 30,
+            }
+        },
+    }
+    runs = {"ctl2": [("unchanged", 3)]}
+    scripts = {"ctl1": {"checks": ready_since(ready)}, "ctl2": {"checks": ready_since(0)}, **(scripts or {})}
+    listed = [role["nodes"] if isinstance(role, dict) else role for role in definition["roles"].values()]
+    names = dict.fromkeys(node for nodes in listed for node in nodes if node not in definition["exclude"])
+    nodes = [Node(name, **{"runs": runs.get(name, [("changed", 10)]), **scripts.get(name, {})}) for name in names]
+    return Master(root, definition, *nodes, **options)
+
+
+#: What may become of a deployment of the small site, by name: the options of :func:`small_site` and the pillar.
+DEPLOYMENTS = {
+    "good": ({}, {}),
+    "tolerated": ({"scripts": {"cmp1": {"runs": [("tolerated", 5)]}}}, {}),
+    "failed": ({"scripts": {"cmp2": {"runs": [("failed", 5)]}}}, {}),
+    "gate_held": ({"ready": 1000}, {}),
+    "missing": ({"scripts": {"cmp2": {"dead": 5}}}, {}),
+    "lost": ({"scripts": {"cmp2": {"dead": 30}}}, {}),
+    "restarted": ({"scripts": {"cmp2": {"runs": [("changed", 90)], "down": [(40, 110)]}}}, {}),
+    "tried_again": (
+        {
+            "roles": {"compute": {"nodes": ["cmp1", "cmp2"], "puppet": {"retries": {"no_catalog": 1}}}},
+            "scripts": {"cmp2": {"runs": [("no_catalog", 5), ("changed", 5)]}},
+        },
+        {},
+    ),
+    "noop": ({}, {"noop": True}),
+    "partial": ({}, {"nodes": ["cmp1"], "from_phase": 3}),
+    "excluded": ({"exclude": {"cmp2": "disk broken, ticket 4711"}}, {}),
+    "interrupted": ({"noise": [(32, KeyboardInterrupt())]}, {}),
+    "many": ({"roles": {"compute": [f"cmp{number}.example.com" for number in range(1, 8)]}}, {}),
+}
+DEPLOYMENT = "20261123000000000000"
+
+
+def deployed(root, name):
+    """Return the master of the small site after one of its deployments."""
+    options, pillar = DEPLOYMENTS[name]
+    master = small_site(root, **options)
+    master.deploy(SCENARIO, DEPLOYMENT, **pillar)
+    return master

@@ -404,6 +404,8 @@ def test_a_pass_says_how_many_are_bad_and_why_the_first_is():
         "c": verdicts.Outcome("lost"),
     }
     assert engine.in_words(outcomes) == "2 of 3 nodes bad: b failed (boom), and 1 more"
+    skipped = verdicts.Outcome("skipped", "not started: 1 failed")
+    assert engine.in_words({"a": skipped, "b": verdicts.Outcome("lost")}) == "2 of 2 nodes bad: b lost, and 1 more"
     assert engine.in_words({"c": verdicts.Outcome("skipped")}) == "1 of 1 nodes bad: c skipped"
 
 
