@@ -160,13 +160,15 @@ def test_what_puppet_makes_has_the_usual_rights(node):
     assert stat.S_IMODE((node.root / "made").stat().st_mode) == 0o644
 
 
-def test_diffs_stay_on_the_node(node):
-    node.manifest("file { 'ROOT/motd': content => \"an old secret\\n\" }")
-    node.run()
-    node.manifest("file { 'ROOT/motd': content => \"a new secret\\n\" }")
+def test_secrets_and_diffs_stay_on_the_node(node):
+    sensitive = "notify { 'x': message => Sensitive('a marked hush') }"
+    node.manifest(f"file {{ 'ROOT/motd': content => \"an old hush\\n\" }} {sensitive}")
+    first = node.run()
+    node.manifest("file { 'ROOT/motd': content => \"a new hush\\n\" }")
     quiet, shown = node.run(noop=True), node.run(run_id="r1", show_diff=True)
-    assert "secret" not in json.dumps([quiet, shown])
-    assert "+a new secret" in (node.folder("r1") / "output.log").read_text()
+    assert [each["verdict"] for each in (first, quiet, shown)] == ["changed"] * 3
+    assert "hush" not in json.dumps([first, quiet, shown])
+    assert "+a new hush" in (node.folder("r1") / "output.log").read_text()
 
 
 def test_the_environment_of_puppet_is_not_that_of_the_minion(node, monkeypatch):

@@ -1,5 +1,6 @@
 """What puppet_agent makes of what Puppet left behind, on captured reports and outputs."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -408,3 +409,16 @@ def test_the_settings_of_a_node_are_taken_or_refused():
 def test_reports_are_read_without_libyaml_too(monkeypatch):
     monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
     assert report("changed")[0]["status"] == "changed"
+
+
+def test_these_are_the_functions_that_salt_offers():
+    offered = {name for name, _ in inspect.getmembers(puppet_agent, inspect.isroutine) if not name.startswith("_")}
+    assert offered == {"run", "start", "wait", "stop", "status", "last_run", "enable", "disable"}
+
+
+def test_every_function_that_salt_offers_is_documented():
+    for name in ("run", "start", "wait", "stop", "status", "last_run", "enable", "disable"):
+        function = getattr(puppet_agent, name)
+        assert f"puppet_agent.{name}" in function.__doc__.partition("CLI Example")[2]
+        undocumented = [each for each in inspect.signature(function).parameters if each not in function.__doc__]
+        assert name == "start" or not undocumented
