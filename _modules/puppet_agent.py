@@ -78,8 +78,8 @@ RUN_ID = (
 )
 TAG = (re.compile(r"[A-Za-z0-9_:.-]+"), "letters, digits and _ : . -")
 ENVIRONMENT = (re.compile(r"[a-z0-9_]+"), "small letters, digits and _")
-# The end of a report: a file that was cut has lost it.
 REPORT_KEYS = ("status", "transaction_completed", "noop", "environment", "metrics", "resource_statuses")
+# The last line of a report has one of these: a file that was cut has lost it.
 CACHED = ("not_used", "on_failure", "explicitly_requested")
 
 IN_THE_WAY = re.compile(
