@@ -8,6 +8,7 @@ journal and, for as long as the process lives, in :data:`_sessions`.
 from __future__ import annotations
 
 import contextvars
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -113,20 +114,16 @@ def run_phase(order: Order, name: str) -> Result:
     phase = session.plan.phase(name)
     claimed = session.deployment.journal
     claimed.claim(session.plan.environment.name, order.deployment, _door().user)
-    with transport.Bus(order.opts) as bus:
-        session.deployment = _listened(session, bus, order.opts)
-        _announce(session, phase)
-        try:
-            result = (
-                Result(True, f"left out: {phase.left_out}") if phase.left_out else _run(session, phase, bus, order.opts)
-            )
-        except (KeyboardInterrupt, SystemExit):
-            return _interrupted(session, phase)
-        except Exception as error:
-            _end(session, "failed", f"{phase.name}: {error}")
-            raise
-        _finish(session, phase, result)
-    return result
+    try:
+        with transport.Bus(order.opts) as bus:
+            session.deployment = _listened(session, bus, order.opts)
+            return _run_to_its_end(session, phase, bus, order.opts)
+    except BaseException as error:
+        # Without the bus there is nobody to tell, but the environment must not stay claimed.
+        if not session.stopped:
+            session.deployment = dataclasses.replace(session.deployment, sinks=())
+            _fail(session, phase, error)
+        raise
 
 
 def run_single(opts: Mapping, deployment: str, single: plan.Plan) -> Result:
@@ -144,6 +141,20 @@ def absent(opts: Mapping, the_plan: plan.Plan) -> dict[str, str]:
 
 
 # -- one phase -------------------------------------------------------------------------------------------------------
+
+
+def _run_to_its_end(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
+    """Run a phase or leave it out, and end the deployment if it is over with it."""
+    _announce(session, phase)
+    try:
+        result = Result(True, f"left out: {phase.left_out}") if phase.left_out else _run(session, phase, bus, opts)
+    except (KeyboardInterrupt, SystemExit):
+        return _interrupted(session, phase)
+    except Exception as error:
+        _fail(session, phase, error)
+        raise
+    _finish(session, phase, result)
+    return result
 
 
 def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
@@ -217,7 +228,8 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
     who = _door()
     environment_name = the_plan.environment.name
     record.claim(environment_name, order.deployment, who.user)
-    record.begin(
+    _record(
+        record,
         {
             "id": order.deployment,
             "environment": environment_name,
@@ -232,6 +244,15 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
         [_row(phase) for phase in the_plan.phases],
     )
     return _Session(the_plan, engine.Deployment(order.deployment, the_plan, record, (), poll_interval))
+
+
+def _record(record: journal.Journal, row: Mapping, phases: Iterable[Mapping]) -> None:
+    """Record a deployment that has claimed its environment, or give that back."""
+    try:
+        record.begin(row, phases)
+    except BaseException:
+        record.release(row["environment"], row["id"])
+        raise
 
 
 def _row(phase: plan.Phase) -> dict:
@@ -286,6 +307,14 @@ def _interrupted(session: _Session, phase: plan.Phase) -> Result:
     sentence = f"interrupted in phase {phase.number}, {phase.name}; the runs on the nodes go on"
     _end(session, "interrupted", sentence)
     return Result(False, sentence)
+
+
+def _fail(session: _Session, phase: plan.Phase, error: BaseException) -> None:
+    """End the deployment for an error, in the phase in which it came."""
+    session.stopped = True
+    said = str(error) or type(error).__name__
+    session.deployment.journal.phase_ended(session.deployment.id, phase.number, "failed", said)
+    _end(session, "failed", f"{phase.name}: {said}")
 
 
 def _end(session: _Session, state: str, reason: str) -> None:
