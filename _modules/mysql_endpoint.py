@@ -152,6 +152,13 @@ def _wrong_server(address, probed, node_address, holder, name):
     return _reason("wrong_server", f"{should}, but {found}: is the address on two nodes?")
 
 
+def _told(probed):
+    """Return in one line what a server is."""
+    wrote = {None: "", True: ", took a row", False: ", took no row"}[probed.get("written")]
+    writes = f"read-only ({', '.join(probed['read_only_by'])})" if probed["read_only"] else "writable"
+    return f"server {probed['server_id']} on {probed['hostname']}, {probed['version']}, {writes}{wrote}"
+
+
 def _shut(address, probed):
     """Return the reasons for which a server that answers would refuse to write."""
     reasons = []
@@ -311,7 +318,7 @@ def _probe_others(others, port, timeout):
 
 
 def _consider(address, port, node_address, node_port, name, others, write_table, timeout):
-    """Return (what was probed at the address, at its holder, at the others; reasons; warnings)."""
+    """Return (what the address leads to; in a line each, what every server is; reasons; warnings)."""
     probed, holder, reasons = _probe(address, port, timeout, write_table), {}, []
     others, warnings = _probe_others([other for other in others if other != node_address], node_port, timeout)
     if node_address:
@@ -320,7 +327,8 @@ def _consider(address, port, node_address, node_port, name, others, write_table,
         sentence = f"whether {address} leads to the right server was not asked: give node_address"
         warnings.append(_reason("holder_not_compared", sentence))
     reasons += _shut(address, probed) + _other_writable(address, probed, others)
-    return {"address": probed, "holder": holder, "others": others}, reasons, warnings
+    servers = {address: probed, **({node_address: holder} if holder else {}), **others}
+    return probed, {where: _told(each) for where, each in servers.items()}, reasons, warnings
 
 
 def probe(address=None, port=3306, timeout=5):
@@ -382,10 +390,10 @@ def ready(address, port=3306, node_address=None, node_port=None, holder=None, ot
         Seconds for connecting, for each read and for each write, on each server. 5 by default.
 
     Returns ``{"ready", "address", "ip", "port", "host", "host_ip", "server_id", "hostname", "identity", "reasons",
-    "warnings", "observed"}``, reasons and warnings as ``{"code", "message"}``. Codes: ``connect``, ``auth``,
-    ``no_driver``, ``read_only``, ``not_ready`` (Galera), ``wrong_server``, ``other_writable``, ``write_failed``; of
-    warnings ``other_unreachable``, ``holder_not_compared``. Not ready sets the return code to 1. Only a wrong argument
-    raises.
+    "warnings", "observed"}``, reasons and warnings as ``{"code", "message"}``, ``observed`` as a line on each server.
+    Codes: ``connect``, ``auth``, ``no_driver``, ``read_only``, ``not_ready`` (Galera), ``wrong_server``,
+    ``other_writable``, ``write_failed``; of warnings ``other_unreachable``, ``holder_not_compared``. Not ready sets the
+    return code to 1. Only a wrong argument raises.
 
     CLI Example:
 
@@ -401,12 +409,11 @@ def ready(address, port=3306, node_address=None, node_port=None, holder=None, ot
     if write_table is not None:
         _table(write_table)
     try:
-        observed, reasons, warnings = _consider(
+        server, observed, reasons, warnings = _consider(
             address, port, node_address, node_port, holder, others, write_table, timeout
         )
     except _NoAnswer as error:
-        observed, reasons, warnings = {}, [_reason(error.code, str(error))], []
-    server = observed.get("address", {})
+        server, observed, reasons, warnings = {}, {}, [_reason(error.code, str(error))], []
     __context__["retcode"] = 1 if reasons else 0
     return {
         "ready": not reasons,

@@ -306,12 +306,28 @@ def _other_masters(show, holder):
     return [host["ip"] for name, host in show["hosts"].items() if host["mode"] == "master" and name != holder]
 
 
+def _observed(view, endpoint):
+    """Return in a few lines what was seen; ``show``, ``checks`` and ``mysql_endpoint.probe`` tell all of it."""
+    if not view:
+        return {}
+    hosts = {
+        name: f"{host['mode']}/{host['state']} {' '.join(each['name'] for each in host['roles'])}".rstrip()
+        for name, host in view["show"]["hosts"].items()
+    }
+    failing = {
+        f"{check} of {name}": said["message"]
+        for name, checks in view["checks"].items()
+        for check, said in checks.items()
+        if not said["ok"]
+    }
+    return {"mode": view["mode"], "hosts": hosts, "failing": failing, "servers": endpoint.get("observed", {})}
+
+
 def _answer(view, holder, reasons, warnings, endpoint):
     """Return the answer of ``writer_ready`` from what was found; parts that could not be had are None."""
     name, ip = holder or (None, None)
-    server_id = (endpoint or {}).get("server_id")
+    server_id = endpoint.get("server_id")
     parts = [name, ip, f"server {server_id}" if server_id is not None else None]
-    observed = {key: view[key] for key in ("mode", "show", "checks")} if view else {}
     return {
         "ready": not reasons,
         "host": name,
@@ -321,7 +337,7 @@ def _answer(view, holder, reasons, warnings, endpoint):
         "identity": "/".join(filter(None, parts)),
         "reasons": reasons,
         "warnings": warnings,
-        "observed": {**observed, "endpoint": (endpoint or {}).get("observed", {})},
+        "observed": _observed(view, endpoint),
     }
 
 
@@ -470,9 +486,9 @@ def _writer(cluster, role, expected_ip, allowed, sql, port, write_table):
     try:
         view = _view(cluster)
     except _NoView as error:
-        return _answer(None, None, [_reason(error.code, str(error))], [], None)
+        return _answer(None, None, [_reason(error.code, str(error))], [], {})
     holder, reasons, warnings = _judge(view, role, expected_ip, allowed)
-    endpoint = None
+    endpoint = {}
     if sql and holder:
         endpoint = _ask_endpoint(view, holder, port, write_table)
         reasons, warnings = reasons + endpoint["reasons"], warnings + endpoint["warnings"]
@@ -674,10 +690,10 @@ def writer_ready(
         See ``mysql_endpoint.ready``. None by default.
 
     Returns ``{"ready", "host", "host_ip", "ip", "server_id", "identity", "reasons", "warnings", "observed"}``, reasons
-    and warnings as ``{"code", "message"}``. Codes: ``monitor_unreachable``, ``monitor_timeout``, ``config_error``,
-    ``bad_output``, ``refused``, ``mode``, ``no_writer``, ``several_writers``, ``wrong_ip``, ``not_online``,
-    ``agent_unreachable``, ``check_failed``, and those of ``mysql_endpoint.ready``. Not ready sets the return code to 1.
-    Only a wrong argument raises.
+    and warnings as ``{"code", "message"}``, ``observed`` in a few lines. Codes: ``monitor_unreachable``,
+    ``monitor_timeout``, ``config_error``, ``bad_output``, ``refused``, ``mode``, ``no_writer``, ``several_writers``,
+    ``wrong_ip``, ``not_online``, ``agent_unreachable``, ``check_failed``, and those of ``mysql_endpoint.ready``. Not
+    ready sets the return code to 1. Only a wrong argument raises.
 
     One good answer is not enough: see ``wait_writer_ready``.
 

@@ -15,6 +15,7 @@ import hashlib
 import ipaddress
 import json
 import os
+import re
 import struct
 import sys
 import zlib
@@ -115,6 +116,10 @@ def _own(ring, addresses):
     return [each for each in ring["devices"] if any(_same_address(each["ip"], address) for address in addresses)]
 
 
+def _told(device):
+    return f"{device['device']} at {device['ip']}:{device['port']}, {device['partitions']} partitions"
+
+
 def _judge_member(name, ring, addresses):
     """Return why a storage node is not in a ring as it should be."""
     own, where = _own(ring, addresses), ", ".join(addresses)
@@ -200,9 +205,9 @@ def digest(rings="account,container,object", directory="/etc/swift"):
     return _together(show(rings, directory))
 
 
-def ready(rings="account,container,object", member=True, addresses=None, directory="/etc/swift"):
+def ready(rings="account,container,object", member=True, digest=None, addresses=None, directory="/etc/swift"):
     """
-    Answer whether this node has whole rings, and is in each of them.
+    Answer whether this node has whole rings, is in each of them, and has those of the ring builder.
 
     rings, directory
         As ``show`` takes them.
@@ -211,21 +216,27 @@ def ready(rings="account,container,object", member=True, addresses=None, directo
         Whether a device of this node must be in each ring, with partitions: True on storage nodes, False on the ring
         builder and on proxies. True by default.
 
+    digest
+        The digest that this node's rings must have: the ring builder's. Any by default.
+
     addresses
         This node's addresses in the rings, as a list or with commas. All but loopback by default.
 
     Returns ``{"ready", "digest", "devices", "identity", "reasons", "warnings", "observed"}``: ``digest`` as the
     function of that name, to be asked equal on all nodes; ``devices`` counts them by ring. Codes: ``no_ring``,
-    ``bad_ring``, ``not_member``, ``no_partitions``. Not ready sets the return code to 1. Only a wrong argument raises.
+    ``bad_ring``, ``not_member``, ``no_partitions``, ``differs``. Not ready sets the return code to 1. Only a wrong
+    argument raises.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt 'st*' swift_ring.ready
-        salt proxy1 swift_ring.ready member=False
+        salt ring1 swift_ring.ready member=False
     """
     names, mine = _names(rings), _addresses(addresses)
+    if digest is not None and not (isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest)):
+        raise SaltInvocationError(f"digest={digest!r} is no digest: give what swift_ring.digest answers")
     if not isinstance(member, bool):
         raise SaltInvocationError(f"member={member!r} is not possible: give True or False")
     found, reasons = {}, []
@@ -236,6 +247,10 @@ def ready(rings="account,container,object", member=True, addresses=None, directo
         except _NoRing as error:
             reasons.append(_reason(error.code, str(error)))
     whole = _together(found) if len(found) == len(set(names)) else None
+    if whole and digest not in (None, whole):
+        reasons.append(
+            _reason("differs", "this node's rings are not the ring builder's: run Puppet on this node again")
+        )
     __context__["retcode"] = 1 if reasons else 0
     return {
         "ready": not reasons,
@@ -245,6 +260,7 @@ def ready(rings="account,container,object", member=True, addresses=None, directo
         "reasons": reasons,
         "warnings": [],
         "observed": {
-            name: {"digest": ring["digest"], "own": _own(ring, mine) if member else []} for name, ring in found.items()
+            name: {"digest": ring["digest"], "own": [_told(each) for each in _own(ring, mine)]}
+            for name, ring in found.items()
         },
     }

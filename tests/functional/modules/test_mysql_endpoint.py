@@ -85,11 +85,15 @@ def test_a_probe_without_an_address_asks_this_nodes_own_server(tmp_path, pair):
     assert gate.Minion(tmp_path / "m", **login)("mysql_endpoint.probe")["server_id"] == 2
 
 
-def test_an_address_that_leads_to_its_holder_is_ready(ready, minion):
+def test_an_address_that_leads_to_its_holder_is_ready(ready, minion, pair):
     answer = ready(write_table="gate.probe")
     assert (answer["reasons"], answer["warnings"], answer["ready"], minion.retcode) == ([], [], True, 0)
     assert (answer["server_id"], answer["identity"]) == (1, f"{VIP}/server 1")
-    assert answer["observed"]["address"]["written"] is True
+    told = answer["observed"]
+    assert list(told) == [VIP, pair[0].address, pair[1].address]
+    assert told[VIP].startswith("server 1 on ")
+    assert told[VIP].endswith(", writable, took a row")
+    assert told[pair[1].address].endswith(", read-only (read_only)")
 
 
 def test_the_written_row_is_taken_back(ready, pair):

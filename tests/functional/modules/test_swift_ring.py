@@ -102,6 +102,9 @@ def test_a_node_whose_rings_are_old_has_another_digest(ask, nodes, built, tmp_pa
     builder(later, "object", "rebalance", "--seed", "1", "--force")
     shutil.copy(later / "object.ring.gz", nodes["proxy"])
     assert ask("proxy", "digest") != ask("st1", "digest")
+    answer = ask("proxy", member=False, digest=ask("builder", "digest"))
+    assert gate.codes(answer) == ["differs"]
+    assert ask("st1", member=False, digest=ask("builder", "digest"))["ready"] is True
     assert ask("proxy", "digest", rings="account,container") == ask("st1", "digest", rings="account,container")
 
 

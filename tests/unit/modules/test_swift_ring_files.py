@@ -131,3 +131,5 @@ def test_a_wrong_name_is_refused(node, rings):
         swift_ring.ready(member="yes")
     with pytest.raises(SaltInvocationError):
         swift_ring.ready(addresses=5)
+    with pytest.raises(SaltInvocationError, match="is no digest"):
+        swift_ring.ready(digest="{builder.digest}")

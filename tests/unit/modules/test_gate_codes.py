@@ -1,0 +1,22 @@
+"""The codes that the gates' modules give are the codes that docs/gates.md explains."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+MODULES = ("mysql_mmm", "mysql_endpoint", "mysql_galera", "swift_ring", "swift_proxy", "haproxy_endpoint")
+GIVEN = re.compile(
+    r"\b(?:_reason|_NoView|_NoAnswer|_NoRing|_NotServed)\(\s*\"(\w+)\"|^ {8}\"(\w+)\": (?:not )?(?:member|writable)",
+    re.M,
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_code_of_a_module_is_explained(name):
+    source = (REPOSITORY / f"_modules/{name}.py").read_text()
+    codes = {first or second for first, second in GIVEN.findall(source)}
+    documented = set(re.findall(r"`(\w+)`", (REPOSITORY / "docs/gates.md").read_text()))
+    assert codes
+    assert codes <= documented
