@@ -13,6 +13,7 @@ import getpass
 import json
 import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -346,8 +347,9 @@ class Journal:
         """A connection for one use: committed at the end, rolled back on an error, closed in both cases."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            db = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            if not self.path.exists():
+                self._make()
+            db = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rw", timeout=30, isolation_level=None, uri=True)
         except (OSError, sqlite3.Error) as error:
             raise doors.Refused(
                 f"the journal {self.path} cannot be opened: {error};"
@@ -356,7 +358,7 @@ class Journal:
         try:
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA foreign_keys = ON")
-            self._prepare(db)
+            self._check(db)
             yield db
             if db.in_transaction:
                 db.execute("COMMIT")
@@ -365,23 +367,28 @@ class Journal:
         finally:
             db.close()
 
-    def _prepare(self, db: sqlite3.Connection) -> None:
+    def _make(self) -> None:
+        """Make the file beside its place and put it there when it is whole; who comes second takes the first one's."""
+        made, path = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
+        try:
+            os.close(made)
+            with contextlib.closing(sqlite3.connect(path)) as db:
+                # WAL: readers never wait for a deployment that writes.
+                db.executescript(f"PRAGMA journal_mode = WAL; BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+            with contextlib.suppress(FileExistsError):
+                os.link(path, self.path)
+        finally:
+            os.unlink(path)
+
+    def _check(self, db: sqlite3.Connection) -> None:
         version = db.execute("PRAGMA user_version").fetchone()[0]
-        if version == SCHEMA:
-            return
         if version > SCHEMA:
             raise doors.Refused(
                 f"the journal {self.path} was written by a newer os-orchestrator"
                 f" (tables {version}, known {SCHEMA}); upgrade this one"
             )
-        # WAL: readers never wait for a deployment that writes.
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("BEGIN EXCLUSIVE")
-        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
-            for statement in filter(str.strip, _TABLES.split(";")):
-                db.execute(statement)
-            db.execute(f"PRAGMA user_version = {SCHEMA}")
-        db.execute("COMMIT")
+        if version < SCHEMA:
+            raise doors.Refused(f"{self.path} is no journal of os-orchestrator; move it away and a new one is made")
 
 
 def of(opts: Mapping) -> Journal:
