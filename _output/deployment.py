@@ -96,7 +96,8 @@ def _deployment(shown):
 def _title(shown):
     noop = ", noop" if shown["noop"] else ""
     title = f"{shown['environment']} {shown['scenario']}{noop}"
-    return f"{title}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}"
+    resumes = f", resumes {shown['resumes']}" if shown.get("resumes") else ""
+    return f"{title}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}{resumes}"
 
 
 def _phase(phase, width):

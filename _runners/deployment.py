@@ -8,6 +8,7 @@ begun.
 """
 
 from os_orchestrator import doors, journal, orchestration, plan, report
+from os_orchestrator import resume as resuming
 
 
 @doors.runner
@@ -41,13 +42,39 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None):
     """
     pillar = {"environment": _name(environment, "environment"), "noop": doors.boolean(noop, "noop")}
     pillar.update(_selection(nodes, from_phase))
-    sls, token = plan.sls_of(_name(scenario, "scenario")), orchestration.door.set(_door("deployment.run"))
-    deployment = __jid__
-    try:
-        returned = __salt__["state.orchestrate"](sls, pillar=pillar, orchestration_jid=deployment)
-    finally:
-        orchestration.door.reset(token)
-    return _result(deployment, _said(returned, scenario))
+    return _orchestrated(_name(scenario, "scenario"), pillar, "deployment.run")
+
+
+@doors.runner
+def resume(environment, force=False):
+    """
+    Go on where the last deployment of an environment failed or was interrupted.
+
+    Nodes that are good already are not run again; a run whose outcome nobody has heard is asked for it, not repeated;
+    gates are asked again.
+
+    environment
+        The environment whose last deployment is to be gone on with.
+
+    force
+        Go on although the scenario, the environment or its nodes have changed since; else that is refused, and the
+        difference is told.
+
+    Returns the summary of the new deployment as ``deployment.show`` does; ``resumes`` names the old one.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.resume prod
+    """
+    name, record = _name(environment, "environment"), journal.of(__opts__)
+    newest = record.deployments(name, limit=1)
+    old = resuming.refuse_unless_resumable(newest[0] if newest else None, name)
+    selection = {key: value for key, value in old["arguments"].items() if key in ("nodes", "from_phase")}
+    forced = doors.boolean(force, "force")
+    pillar = {"environment": name, "noop": old["noop"], **selection, "resume": old["id"], "force": forced}
+    return _orchestrated(old["scenario"], pillar, "deployment.resume")
 
 
 @doors.runner
@@ -215,6 +242,20 @@ def _name(value, what):
 def _selection(nodes, from_phase):
     chosen = {"nodes": list(doors.strings(nodes, "nodes")), "from_phase": from_phase}
     return {key: value for key, value in chosen.items() if value}
+
+
+def _orchestrated(scenario, pillar, name):
+    """Run a scenario as an orchestration, under a door of that name, and return its summary."""
+    token, deployment = orchestration.door.set(_door(name)), __jid__
+    try:
+        returned = __salt__["state.orchestrate"](plan.sls_of(scenario), pillar=pillar, orchestration_jid=deployment)
+    except (KeyboardInterrupt, SystemExit):
+        # Between two phases, or before the first; a phase says it itself.
+        sentence = f"interrupted; salt-run deployment.status {pillar['environment']} says how far it came"
+        return doors.answer({"error": sentence}, 1)
+    finally:
+        orchestration.door.reset(token)
+    return _result(deployment, _said(returned, scenario))
 
 
 def _door(name):

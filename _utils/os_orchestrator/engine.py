@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from os_orchestrator import journal, plan, progress, scheduler, transport, verdicts
+from os_orchestrator import journal, plan, progress, resume, scheduler, transport, verdicts
 
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
 POLL_INTERVAL = 30
@@ -40,6 +40,7 @@ class Deployment:
     journal: journal.Journal
     sinks: tuple[progress.Sink, ...]
     poll_interval: float = POLL_INTERVAL
+    earlier: resume.Earlier = resume.NOTHING
 
     def tell(self, what: str, **data) -> None:
         """Tell everyone who listens of something that is in the journal already."""
@@ -99,7 +100,10 @@ class Pass:
         self._accepted = accepted
         options = phase.options
         self._allowed = scheduler.allowance(options["max_failures"], len(phase.nodes))
-        self._window = scheduler.Window(phase.nodes, options["concurrency"], self._allowed)
+        self._kept = {n: w for n, w in deployment.earlier.kept.get(phase.name, {}).items() if n in phase.nodes}
+        self._unheard = deployment.earlier.unheard.get(phase.name, {})
+        left = [node for node in phase.nodes if node not in self._kept]
+        self._window = scheduler.Window(left, options["concurrency"], self._allowed)
         self._noop = deployment.plan.noop or options["noop"]
         self._patience = options["lock_timeout"] + options["timeout"] + options["grace"]
         self._retries = dict(options.get("retries") or {})
@@ -111,6 +115,8 @@ class Pass:
 
     def run(self) -> dict[str, verdicts.Outcome]:
         """Return an outcome for every node of the phase, in the phase's order."""
+        for node, where in self._kept.items():
+            self._record(node, verdicts.Outcome("kept", where))
         try:
             self._find_the_missing()
             while not self._window.finished:
@@ -127,40 +133,40 @@ class Pass:
     # -- starting ------------------------------------------------------------------------------------------------
 
     def _find_the_missing(self) -> None:
-        absent = present(self._bus, self._phase.nodes, self._accepted, self._phase.options["ping_timeout"])
+        absent = present(self._bus, self._window.waiting, self._accepted, self._phase.options["ping_timeout"])
         self._window.drop(absent)
         for node, reason in absent.items():
             self._record(node, verdicts.Outcome("missing", reason))
 
     def _launch(self, nodes: list[str]) -> None:
         """Start nodes with one publish for all that have the same run id."""
-        by_attempt: dict[int, list[str]] = {}
+        by_run_id: dict[str, list[str]] = {}
         for node in nodes:
             attempt = self._attempts[node] = self._attempts.get(node, 0) + 1
-            by_attempt.setdefault(attempt, []).append(node)
+            run_id = self._run_id(node, attempt)
+            by_run_id.setdefault(run_id, []).append(node)
             now = time.monotonic()
-            self._running[node] = _Run(self._run_id(attempt), attempt, now, now + self._patience, now)
+            self._running[node] = _Run(run_id, attempt, now, now + self._patience, now)
             self._deployment.journal.run_started(
-                self._deployment.id, self._phase.number, node, self._run_id(attempt), attempt, self.number
+                self._deployment.id, self._phase.number, node, run_id, attempt, self.number
             )
-            self._deployment.tell_of(
-                self._phase, "node/started", node=node, attempt=attempt, run_id=self._run_id(attempt)
-            )
-        for attempt, group in by_attempt.items():
-            self._ask(group, attempt)
+            self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=run_id)
+        for run_id, group in by_run_id.items():
+            self._ask(group, run_id)
 
-    def _run_id(self, attempt: int) -> str:
+    def _run_id(self, node: str, attempt: int) -> str:
+        """Return the id of a run: in a resumed deployment, that of the run whose outcome nobody has heard yet."""
+        if attempt == 1 and node in self._unheard:
+            return self._unheard[node]
         return f"{self._deployment.id}-{self._phase.number}-{self.number}-{attempt}"
 
-    def _ask(self, nodes: list[str], attempt: int) -> None:
+    def _ask(self, nodes: list[str], run_id: str) -> None:
         """Send ``puppet_agent.run``: it starts the run, joins it, or reports it when it is over."""
         arguments = {
             name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())
         }
         try:
-            jid = self._bus.publish(
-                nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": self._run_id(attempt)}
-            )
+            jid = self._bus.publish(nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": run_id})
         except transport.Unreachable as error:
             for node in nodes:
                 self._note(node, f"could not be asked: {error}")
@@ -180,7 +186,7 @@ class Pass:
             return
         run = self._running[heard.node]
         if isinstance(heard, transport.Started):
-            self._ask([heard.node], run.attempt)
+            self._ask([heard.node], run.run_id)
         elif heard.jid in self._looks:
             self._looks[heard.jid].discard(heard.node)
             self._seen(heard.node, heard.answer)
@@ -233,7 +239,7 @@ class Pass:
         self._looks.clear()
         for node, run in self._running.items():
             if not run.jids:
-                self._ask([node], run.attempt)
+                self._ask([node], run.run_id)
         try:
             jid = self._bus.publish(self._running, "saltutil.is_running", args=["puppet_agent.run"])
         except transport.Unreachable:
@@ -255,7 +261,7 @@ class Pass:
             else set()
         )
         if not alive & run.jids:
-            self._ask([node], run.attempt)
+            self._ask([node], run.run_id)
 
     def _grow_silent(self, node: str) -> None:
         run = self._running[node]

@@ -11,9 +11,9 @@ import contextvars
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from os_orchestrator import doors, engine, environment, gates, journal, plan, progress, transport, verdicts
+from os_orchestrator import doors, engine, environment, gates, journal, plan, progress, resume, transport, verdicts
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Order:
         The jid of the orchestration.
 
     pillar
-        The orchestration's pillar: ``environment``, and if given ``noop``, ``nodes``, ``from_phase``.
+        The orchestration's pillar: ``environment``, and if given ``noop``, ``nodes``, ``from_phase``; ``resume`` is the
+        id of the deployment that this one goes on with, ``force`` whether it does so in spite of changes.
 
     chunks
         The low chunks of the whole scenario.
@@ -225,6 +226,7 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
     poll_interval = doors.number(
         settings.get("poll_interval", engine.POLL_INTERVAL), "os_orchestrator:poll_interval", minimum=0.1
     )
+    earlier = _earlier(order.pillar, the_plan, record)
     who = _door()
     environment_name = the_plan.environment.name
     record.claim(environment_name, order.deployment, who.user)
@@ -239,11 +241,27 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
             "noop": the_plan.noop,
             "partial": the_plan.partial,
             "digest": the_plan.digest,
-            "arguments": {"excluded": dict(the_plan.environment.excluded)},
+            "arguments": {
+                "excluded": dict(the_plan.environment.excluded),
+                "resumes": earlier.deployment,
+                **{name: order.pillar[name] for name in ("nodes", "from_phase") if order.pillar.get(name)},
+            },
         },
         [_row(phase) for phase in the_plan.phases],
     )
-    return _Session(the_plan, engine.Deployment(order.deployment, the_plan, record, (), poll_interval))
+    return _Session(the_plan, engine.Deployment(order.deployment, the_plan, record, (), poll_interval, earlier))
+
+
+def _earlier(pillar: Mapping, the_plan: plan.Plan, record: journal.Journal) -> resume.Earlier:
+    """
+    Return what the deployment that this one resumes leaves to it; raises :class:`doors.Refused` if all is different.
+    """
+    if not pillar.get("resume"):
+        return resume.NOTHING
+    found = resume.refuse_unless_resumable(record.deployment(str(pillar["resume"])), the_plan.environment.name)
+    if not doors.boolean(pillar.get("force", False), "force"):
+        resume.refuse_if_changed(found, the_plan)
+    return resume.read(found)
 
 
 def _record(record: journal.Journal, row: Mapping, phases: Iterable[Mapping]) -> None:
@@ -273,9 +291,7 @@ def _listened(session: _Session, bus: transport.Bus, opts: Mapping) -> engine.De
     lines = tuple(sink for sink in old.sinks if isinstance(sink, progress.Lines))
     if not lines and opts.get("__cli") == "salt-run":
         lines = (progress.Lines(),)
-    return engine.Deployment(
-        old.id, old.plan, old.journal, (lambda step: bus.fire(step.tag, step.event), *lines), old.poll_interval
-    )
+    return replace(old, sinks=(lambda step: bus.fire(step.tag, step.event), *lines))
 
 
 def _announce(session: _Session, phase: plan.Phase) -> None:
@@ -304,7 +320,10 @@ def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
 
 def _interrupted(session: _Session, phase: plan.Phase) -> Result:
     session.deployment.journal.phase_ended(session.deployment.id, phase.number, "interrupted")
-    sentence = f"interrupted in phase {phase.number}, {phase.name}; the runs on the nodes go on"
+    sentence = (
+        f"interrupted in phase {phase.number}, {phase.name}; the runs on the nodes go on,"
+        f" and salt-run deployment.resume {session.plan.environment.name} takes up what becomes of them"
+    )
     _end(session, "interrupted", sentence)
     return Result(False, sentence)
 

@@ -90,8 +90,8 @@ class Selection:
 
 
 def sls_of(scenario: str) -> str:
-    """Return the SLS of a scenario: ``swift`` is ``orch.swift``, a name with a dot is taken whole."""
-    return scenario if "." in scenario else f"orch.{scenario}"
+    """Return the SLS of a scenario: ``swift`` is ``orch.swift``, a name with a dot is taken whole; commas are kept."""
+    return ",".join(name if "." in name else f"orch.{name}" for name in scenario.split(","))
 
 
 def scenario_of(chunks: Iterable[Mapping]) -> str:

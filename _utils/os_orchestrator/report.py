@@ -82,6 +82,7 @@ def summary(deployment: Mapping) -> dict:
             )
         },
         "excluded": deployment["arguments"].get("excluded", {}),
+        "resumes": deployment["arguments"].get("resumes", ""),
         "phases": [_phase(phase) for phase in deployment["phases"]],
     }
 

@@ -136,8 +136,8 @@ def _doubt(verdict: str, answer: Mapping, retcode: object, details: Mapping, noo
         return f"says {verdict}, but its job ended with {text(retcode, 40)}"
     if answer.get("noop") is not noop:
         return f"ran {'for real' if noop else 'with --noop'}, asked for the opposite"
-    # Under noop Puppet exits 0 whatever would change.
-    if type(exit_code) is not int or exit_code not in ({0} if noop else _EXIT_CODES[verdict]):
+    # Under noop Puppet exits 0 whatever would change, but for resources that have a `noop => false` of their own.
+    if type(exit_code) is not int or exit_code not in _EXIT_CODES[verdict] | ({0} if noop else set()):
         return f"says {verdict}, but Puppet exited {text(exit_code, 40)}"
     if not isinstance(answer.get("transaction_uuid"), str) or not details["transaction_uuid"]:
         return f"says {verdict}, but shows no report of its run"

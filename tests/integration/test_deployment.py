@@ -471,3 +471,48 @@ def test_the_journal_is_the_owners_alone(site, house):
 
     assert stat.S_IMODE(journal.stat().st_mode) == 0o600
     assert stat.S_IMODE(journal.parent.stat().st_mode) == 0o700
+
+
+def test_a_failed_deployment_goes_on_where_it_failed_once_the_node_is_mended(site, house):
+    site.manifest("n2", "exec { 'broken': command => '/bin/false' }")
+    assert site.deploy("deployment.run", "swift").returncode == 1
+    failed = site.last()["id"]
+    site.manifest("n2")
+
+    result = house.salt_run("deployment.resume", site.name)
+
+    assert result.returncode == 0, result.stderr
+    assert result.data["answer"]["resumes"] == failed
+    first = {node["node"]: node["verdict"] for node in result.data["answer"]["phases"][0]["nodes"]}
+    assert first == {"n1": "kept", "n2": "changed"}
+    # Two passes of each storage node, and the pass of n2 that failed.
+    assert [site.ran().count(node) for node in ("n1", "n2", "n3", "n4")] == [2, 3, 1, 1]
+
+
+def test_a_killed_deployment_is_resumed_without_running_anything_twice(site, house, started):
+    first = started("deployment.run", site.name, "swift", seconds=5)
+    first.kill()
+    first.wait()
+
+    result = house.salt_run("deployment.resume", site.name)
+
+    assert result.returncode == 0, result.stderr
+    assert [site.ran().count(node) for node in ("n1", "n2", "n3", "n4")] == [2, 2, 1, 1]
+
+
+def test_a_deployment_whose_environment_has_changed_is_resumed_only_by_force(site, house):
+    site.manifest("n2", "exec { 'broken': command => '/bin/false' }")
+    assert site.deploy("deployment.run", "swift").returncode == 1
+    site.manifest("n2")
+    site.define(storage="[n1, n2, n5]")
+
+    refused = house.salt_run("deployment.resume", site.name)
+    forced = house.salt_run("deployment.resume", site.name, "force=True")
+    again = house.salt_run("deployment.resume", site.name)
+
+    assert refused.returncode == 2
+    assert "'Storage nodes export their devices' now has n5" in refused.stdout
+    assert "force=True" in refused.stdout
+    assert forced.returncode == 0, forced.stderr
+    assert again.returncode == 2
+    assert "has succeeded, there is nothing to resume" in again.stdout

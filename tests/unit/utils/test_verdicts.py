@@ -178,9 +178,10 @@ def test_a_real_run_in_place_of_a_noop_one_is_not_believed_nor_the_other_way(nam
     assert "asked for the opposite" in found.reason
 
 
-def test_a_noop_run_ends_with_0_whatever_would_change():
+def test_a_noop_run_ends_with_0_but_for_resources_that_are_never_noop():
     assert judge(outcome("noop"), noop=True).good
-    assert not judge(outcome("noop", exit_code=2), noop=True).good
+    assert judge(outcome("noop", exit_code=2), noop=True).good
+    assert not judge(outcome("noop", exit_code=4), noop=True).good
 
 
 @pytest.mark.parametrize("missing", sorted(set(OUTCOMES["changed"])))

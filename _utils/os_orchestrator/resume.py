@@ -1,0 +1,94 @@
+"""
+What an earlier deployment leaves to the one that goes on with it: nodes that are good already, and runs whose
+outcome nobody has heard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from os_orchestrator import doors, plan, verdicts
+
+#: Verdicts that say nothing of the node's run, which may have ended well: it is asked for by its id again.
+_UNHEARD = (None, "lost")
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """
+    An earlier deployment, by the sentences of its phases.
+
+    kept
+        For each phase, the nodes that are good in it, with where that is written.
+
+    unheard
+        For each phase, the nodes whose run may still go on, or be over, with its id.
+    """
+
+    deployment: str = ""
+    kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    unheard: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+#: What a deployment that resumes none has of an earlier one.
+NOTHING = Earlier()
+
+
+def read(deployment: Mapping) -> Earlier:
+    """Return what a deployment leaves, from the journal's record of it (:meth:`journal.Journal.deployment`)."""
+    kept: dict[str, dict[str, str]] = {}
+    unheard: dict[str, dict[str, str]] = {}
+    for phase in deployment["phases"]:
+        for run in phase["runs"]:
+            if verdicts.GOOD.get(run["verdict"], False):
+                where = run["reason"] if run["verdict"] == "kept" else f"{run['verdict']} in {deployment['id']}"
+                kept.setdefault(phase["name"], {})[run["node"]] = where
+            elif run["verdict"] in _UNHEARD and run["run_id"]:
+                unheard.setdefault(phase["name"], {})[run["node"]] = run["run_id"]
+    return Earlier(deployment["id"], kept, unheard)
+
+
+def refuse_unless_resumable(deployment: Mapping | None, environment: str) -> Mapping:
+    """Return the deployment if there is anything to go on with; raises :class:`doors.Refused`."""
+    if deployment is None:
+        raise doors.Refused(f"environment {environment} has no deployment to resume; begin one with deployment.run")
+    if deployment["state"] == "succeeded":
+        raise doors.Refused(
+            f"the last deployment of {environment} ({deployment['scenario']}, {deployment['id']}) has succeeded,"
+            " there is nothing to resume; begin a new one with deployment.run"
+        )
+    if deployment["door"] == "deployment.puppet":
+        raise doors.Refused(
+            f"the last deployment of {environment}, {deployment['id']}, was one pass outside any scenario;"
+            " run deployment.puppet again, with nodes= if only some need it"
+        )
+    return deployment
+
+
+def refuse_if_changed(deployment: Mapping, now: plan.Plan) -> None:
+    """Refuse to go on when scenario, environment or nodes are not what they were; the difference is told."""
+    if deployment["digest"] == now.digest:
+        return
+    raise doors.Refused(
+        f"{now.environment.name} {now.scenario} has changed since deployment {deployment['id']}:"
+        f" {'; '.join(_differences(deployment, now))};"
+        " begin anew with deployment.run, or go on all the same with force=True"
+    )
+
+
+def _differences(deployment: Mapping, now: plan.Plan) -> list[str]:
+    """Return what is different, phase by phase; when it is none of that, it is a setting."""
+    old = {phase["name"]: phase["nodes"] for phase in deployment["phases"]}
+    new = {phase.name: list(phase.nodes) for phase in now.phases}
+    told = [f"phase {name!r} is new" for name in new if name not in old]
+    told += [f"phase {name!r} is gone" for name in old if name not in new]
+    for name in new.keys() & old.keys():
+        more, fewer = _without(new[name], old[name]), _without(old[name], new[name])
+        told += [f"phase {name!r} now has {more}"] if more else []
+        told += [f"phase {name!r} no longer has {fewer}"] if fewer else []
+    return told or ["a setting of the environment or an argument of the scenario is another"]
+
+
+def _without(nodes: list[str], others: list[str]) -> str:
+    return ", ".join(node for node in nodes if node not in others)

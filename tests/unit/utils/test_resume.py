@@ -1,0 +1,76 @@
+"""What an earlier deployment leaves to the one that goes on with it."""
+
+import pytest
+from os_orchestrator import doors, plan, resume
+
+
+def run(node, verdict, run_id="1-1-1-1", reason=""):
+    return {"node": node, "verdict": verdict, "run_id": run_id, "reason": reason}
+
+
+def deployment(*runs, state="failed", door="deployment.run", nodes=("n1", "n2")):
+    phase = {"name": "One", "nodes": list(nodes), "runs": list(runs)}
+    return {"id": "1", "scenario": "swift", "state": state, "door": door, "digest": "old", "phases": [phase]}
+
+
+def the_plan(*nodes, name="One", digest="new"):
+    phase = plan.Phase(1, name, "puppet", ("storage",), nodes)
+    environment = type("Environment", (), {"name": "prod"})()
+    return plan.Plan("swift", environment, (phase,), False, digest)
+
+
+@pytest.mark.parametrize("verdict", ["unchanged", "changed", "tolerated"])
+def test_good_nodes_are_kept_with_where_that_is_written(verdict):
+    assert resume.read(deployment(run("n1", verdict))).kept == {"One": {"n1": f"{verdict} in 1"}}
+
+
+def test_a_node_that_was_kept_before_is_kept_with_where_it_was_first_written():
+    assert resume.read(deployment(run("n1", "kept", reason="changed in 0"))).kept == {"One": {"n1": "changed in 0"}}
+
+
+@pytest.mark.parametrize("verdict", [None, "lost"])
+def test_a_run_whose_outcome_nobody_heard_is_asked_for_by_its_id(verdict):
+    earlier = resume.read(deployment(run("n1", verdict, "1-1-1-2")))
+
+    assert earlier.unheard == {"One": {"n1": "1-1-1-2"}}
+    assert earlier.kept == {}
+
+
+@pytest.mark.parametrize(
+    "verdict", ["failed", "no_catalog", "timed_out", "killed", "missing", "skipped", "interrupted"]
+)
+def test_a_bad_node_is_run_anew(verdict):
+    earlier = resume.read(deployment(run("n1", verdict)))
+
+    assert (earlier.kept, earlier.unheard) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"),
+    [
+        (None, "has no deployment to resume"),
+        (deployment(state="succeeded"), "there is nothing to resume"),
+        (deployment(door="deployment.puppet"), "run deployment.puppet again"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_with_what_to_do(found, sentence):
+    with pytest.raises(doors.Refused, match=sentence):
+        resume.refuse_unless_resumable(found, "prod")
+
+
+@pytest.mark.parametrize(
+    ("now", "sentence"),
+    [
+        (the_plan("n1", "n2", "n3"), "phase 'One' now has n3"),
+        (the_plan("n1"), "phase 'One' no longer has n2"),
+        (the_plan("n1", "n2", name="Two"), "phase 'Two' is new; phase 'One' is gone"),
+        (the_plan("n1", "n2"), "a setting of the environment or an argument of the scenario is another"),
+    ],
+)
+def test_a_change_since_is_refused_and_told(now, sentence):
+    with pytest.raises(doors.Refused, match=sentence):
+        resume.refuse_if_changed(deployment(), now)
+
+
+def test_what_has_not_changed_is_not_refused():
+    resume.refuse_if_changed(deployment(), the_plan("n9", digest="old"))
