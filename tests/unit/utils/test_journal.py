@@ -123,6 +123,11 @@ def test_it_is_not_open_to_others_even_for_an_instant(record):
     assert stat.S_IMODE(record.path.parent.stat().st_mode) == 0o700
 
 
+def test_its_making_leaves_nothing_behind(record):
+    begin(record)
+    assert [path.name for path in record.path.parent.iterdir()] == ["journal.sqlite"]
+
+
 def test_no_connection_stays_open(record):
     begin(record)
     record.deployment("1")
@@ -150,6 +155,24 @@ def test_a_file_that_is_no_database_is_one_sentence(record):
     with pytest.raises(doors.Refused, match=r"journal.sqlite cannot be used: file is not a database$"):
         begin(record)
     assert record.path.read_text().startswith("important notes")
+
+
+@pytest.mark.parametrize("tables", ["", "CREATE TABLE mine (x);"])
+def test_a_database_of_somebody_else_is_refused_and_left_as_it_is(record, tables):
+    record.path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(record.path)) as db:
+        db.executescript(tables)
+    with pytest.raises(doors.Refused, match=r"journal.sqlite is no journal of os-orchestrator; move it away"):
+        begin(record)
+    with contextlib.closing(sqlite3.connect(record.path)) as db:
+        assert len(db.execute("SELECT * FROM sqlite_master").fetchall()) == (1 if tables else 0)
+
+
+def test_a_place_with_odd_characters_is_a_place(tmp_path):
+    record = journal.Journal(tmp_path / "50% ?of#it ü" / "the journal?mode=ro")
+    begin(record)
+    assert record.deployment("1")
+    assert [path.name for path in record.path.parent.iterdir()] == ["the journal?mode=ro"]
 
 
 def test_a_newer_journal_is_refused_and_left_as_it_is(record):

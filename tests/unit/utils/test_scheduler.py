@@ -213,7 +213,7 @@ class Pass(RuleBasedStateMachine):
         assert self.window.finished is (not self.running and (self.window.stopped or not self.window.waiting))
 
 
-Pass.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Pass.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 test_the_window_holds_whatever_happens = Pass.TestCase
 
 

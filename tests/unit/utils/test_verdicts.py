@@ -306,7 +306,7 @@ nearly = st.tuples(
 ).map(lambda drawn: {**OUTCOMES[drawn[0]], **resources(drawn[0], **drawn[2]), **drawn[1]})
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(anything | nearly, st.just(0) | anything, st.booleans())
 def test_any_answer_is_an_outcome_and_a_good_one_is_proven(answer, retcode, noop):
     found = judge(answer, retcode, noop)
@@ -334,7 +334,7 @@ def proven(answer, retcode, noop):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(anything, st.integers(1, 600))
 def test_any_value_is_one_printable_line(value, limit):
     shown = verdicts.text(value, limit)

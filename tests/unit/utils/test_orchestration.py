@@ -1,0 +1,238 @@
+"""A deployment from its first phase to its last, on scripted nodes: what is begun, claimed, recorded and refused."""
+
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from os_orchestrator import doors, journal, orchestration, plan
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
+from nodes import SCENARIO, WRITER, chunks, ready_since, small_site
+
+PHASES = (
+    "Controllers are installed",
+    "The writer is ready",
+    "Compute nodes are installed",
+    "The endpoint is installed",
+)
+
+
+def results(found):
+    return [result.result for result in found.values()]
+
+
+def test_every_phase_runs_in_order_and_the_environment_is_free_afterwards(tmp_path):
+    master = small_site(tmp_path)
+    found = master.deploy(SCENARIO)
+    assert tuple(found) == PHASES
+    assert results(found) == [True, True, True, True]
+    asked = [(function, sorted(nodes)) for _, nodes, function, _ in master.bus.published if function != WRITER]
+    assert asked == [
+        ("test.ping", ["ctl1", "ctl2"]),
+        ("puppet_agent.run", ["ctl1", "ctl2"]),
+        ("test.ping", ["cmp1", "cmp2"]),
+        ("puppet_agent.run", ["cmp1", "cmp2"]),
+    ]
+    assert master.journal.deployment("1")["state"] == "succeeded"
+    assert master.journal.holder("prod") is None
+    assert not orchestration._sessions
+
+
+def test_a_state_tells_what_changed_and_every_bad_node(tmp_path):
+    master = small_site(tmp_path, scripts={"cmp2": {"runs": [("failed", 5)]}})
+    result = master.deploy(SCENARIO)[PHASES[2]]
+    assert result.comment.splitlines()[0] == "1 changed, 1 failed"
+    assert result.comment.splitlines()[1].startswith("cmp2: failed, 1 resource failed, ")
+    assert result.changes["cmp1"] == "1 changed"
+
+
+@pytest.mark.parametrize(
+    ("options", "failed"),
+    [
+        ({"scripts": {"ctl2": {"runs": [("failed", 5)], "checks": ready_since(0)}}}, 0),
+        ({"ready": 1000}, 1),
+        ({"scripts": {"cmp2": {"dead": 5}}}, 2),
+    ],
+)
+def test_the_first_phase_that_fails_ends_the_deployment_and_frees_the_environment(tmp_path, options, failed):
+    master = small_site(tmp_path, **options)
+    found = master.deploy(SCENARIO)
+    assert results(found) == [True] * failed + [False]
+    row = master.journal.deployment("1")
+    assert row["state"] == "failed"
+    assert row["reason"].startswith(f"{PHASES[failed]}: ")
+    assert [phase["state"] for phase in row["phases"]][failed:3] == ["failed", "planned", "planned"][: 3 - failed]
+    assert master.journal.holder("prod") is None
+
+
+def test_no_phase_starts_after_the_deployment_has_ended(tmp_path):
+    master = small_site(tmp_path, ready=1000)
+    order = orchestration.Order(master.opts, "1", {"environment": "prod"}, tuple(chunks(SCENARIO)), False)
+    with master.running():
+        assert [orchestration.run_phase(order, name).result for name in PHASES] == [True, False, False, False]
+        late = orchestration.run_phase(order, PHASES[2])
+    assert late.comment == "not started: the deployment has ended"
+    assert not [nodes for _, nodes, _ in master.bus.asked("puppet_agent.run") if "cmp1" in nodes]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize(("when", "phase"), [(5, 1), (15, 2), (30, 3)])
+def test_when_the_operator_ends_it_that_is_recorded_and_the_environment_is_free(tmp_path, end, when, phase):
+    master = small_site(tmp_path, noise=[(when, end())])
+    found = master.deploy(SCENARIO)
+    last, row = list(found.values())[-1], master.journal.deployment("1")
+    assert last.result is False
+    assert last.comment.startswith(f"interrupted in phase {phase}, {PHASES[phase - 1]}; the runs on the nodes go on")
+    assert (row["state"], row["reason"]) == ("interrupted", last.comment)
+    assert row["phases"][phase - 1]["state"] == "interrupted"
+    assert master.journal.holder("prod") is None
+
+
+def test_an_error_that_nobody_foresaw_ends_the_deployment_too(tmp_path):
+    master = small_site(tmp_path, noise=[(5, ZeroDivisionError("odd"))])
+    with pytest.raises(ZeroDivisionError):
+        master.deploy(SCENARIO)
+    row = master.journal.deployment("1")
+    assert (row["state"], row["reason"]) == ("failed", f"{PHASES[0]}: odd")
+    assert (row["phases"][0]["state"], row["phases"][0]["reason"]) == ("failed", "odd")
+    assert master.journal.holder("prod") is None
+
+
+@pytest.mark.parametrize("error", [doors.Refused("the event bus of the master does not answer"), KeyboardInterrupt()])
+def test_a_bus_that_cannot_be_had_ends_the_deployment_and_frees_the_environment(tmp_path, error):
+    master = small_site(tmp_path)
+    with mock.patch.object(type(master.bus), "__enter__", side_effect=error), pytest.raises(type(error)):
+        master.deploy(SCENARIO)
+    row = master.journal.deployment("1")
+    assert (row["state"], row["reason"]) == ("failed", f"{PHASES[0]}: {str(error) or 'KeyboardInterrupt'}")
+    assert master.journal.holder("prod") is None
+
+
+def test_a_bus_that_goes_between_two_phases_ends_the_deployment_too(tmp_path):
+    master = small_site(tmp_path)
+    gone = doors.Refused("the event bus of the master does not answer")
+    with mock.patch.object(type(master.bus), "__enter__", side_effect=[master.bus, gone]), pytest.raises(doors.Refused):
+        master.deploy(SCENARIO)
+    states = [phase["state"] for phase in master.journal.deployment("1")["phases"]]
+    assert states[:3] == ["succeeded", "failed", "planned"]
+    assert master.journal.holder("prod") is None
+
+
+def test_a_deployment_that_cannot_be_recorded_leaves_the_environment_free(tmp_path):
+    master = small_site(tmp_path)
+    master.deploy(SCENARIO)
+    asked = len(master.bus.published)
+    with pytest.raises(doors.Refused, match="UNIQUE"):
+        master.deploy(SCENARIO)
+    assert master.journal.holder("prod") is None
+    assert len(master.bus.published) == asked
+
+
+def test_an_environment_that_another_deploys_is_refused_and_nothing_is_recorded(tmp_path):
+    master = small_site(tmp_path)
+    with master.running():
+        master.journal.claim("prod", "0", "bob")
+        with pytest.raises(journal.Claimed, match="environment prod is being deployed by bob"):
+            master.deploy(SCENARIO)
+    assert master.journal.deployments() == []
+    assert not master.bus.published
+
+
+def test_a_scenario_that_is_wrong_anywhere_is_refused_before_the_first_node(tmp_path):
+    master = small_site(tmp_path)
+    with pytest.raises(doors.Refused, match=r"Compute nodes are installed: phase.puppet does not take rolle"):
+        master.deploy(SCENARIO.replace("role: compute", "rolle: compute"))
+    assert not master.bus.published
+    assert master.journal.deployments() == []
+
+
+@pytest.mark.parametrize(
+    ("pillar", "said"),
+    [
+        ({"environment": None}, "no environment was named"),
+        ({"environment": ""}, "no environment was named"),
+        ({"environment": ["prod"]}, "no environment was named"),
+        ({"noop": "maybe"}, "noop must be true or false, not 'maybe'"),
+        ({"nodes": {"a": 1}}, "nodes must be a list or a comma separated string"),
+        ({"nodes": "zz"}, "nodes: zz is in no role of prod"),
+        ({"from_phase": 9}, "from_phase: the scenario has no phase 9"),
+    ],
+)
+def test_a_wrong_pillar_is_refused_before_the_first_node(tmp_path, pillar, said):
+    master = small_site(tmp_path)
+    with pytest.raises(doors.Refused, match=said):
+        master.deploy(SCENARIO, **pillar)
+    assert not master.bus.published
+
+
+def test_the_pillar_of_the_command_line_may_hold_text(tmp_path):
+    master = small_site(tmp_path)
+    found = master.deploy(SCENARIO, noop="true", nodes="cmp1, cmp2", from_phase="2")
+    assert results(found) == [True, True, True, True]
+    assert master.bus.asked("puppet_agent.run")[0][2]["noop"] is True
+    assert master.journal.deployment("1")["partial"]
+
+
+# -- test=True -----------------------------------------------------------------------------------------------------
+
+
+def test_test_mode_says_what_would_run_and_only_pings(tmp_path):
+    master = small_site(tmp_path)
+    found = master.deploy(SCENARIO, test=True)
+    assert results(found) == [None, None, None, True]
+    assert [result.comment for result in found.values()] == [
+        "would run Puppet on ctl1, ctl2",
+        "gate writer would ask ctl1, ctl2",
+        "would run Puppet on cmp1, cmp2",
+        "would be left out: role endpoint of prod has no nodes",
+    ]
+    assert {function for _, _, function, _ in master.bus.published} == {"test.ping"}
+    assert master.journal.deployments() == []
+    assert master.journal.holder("prod") is None
+
+
+def test_test_mode_is_false_where_a_node_is_missing(tmp_path):
+    found = small_site(tmp_path, scripts={"ctl2": {"dead": 0}}).deploy(SCENARIO, test=True)
+    assert found[PHASES[0]].result is False
+    assert found[PHASES[0]].comment.startswith("ctl2: missing, its minion gave no answer")
+
+
+def test_test_mode_refuses_what_is_wrong(tmp_path):
+    with pytest.raises(doors.Refused, match="role nowhere"):
+        small_site(tmp_path).deploy(SCENARIO.replace("role: compute", "role: nowhere"), test=True)
+
+
+# -- outside any scenario ------------------------------------------------------------------------------------------
+
+
+def test_one_pass_over_a_role_has_the_same_claim_and_journal(tmp_path):
+    master = small_site(tmp_path)
+    with master.running():
+        single = plan.single(master.environment({}, "prod"), "compute", {}, noop=False)
+        result = orchestration.run_single(master.opts, "5", single)
+    assert result.result is True
+    row = master.journal.deployment("5")
+    assert (row["scenario"], row["state"], row["user"], row["door"]) == (
+        "puppet",
+        "succeeded",
+        "alice",
+        "deployment.run",
+    )
+    assert master.journal.holder("prod") is None
+
+
+def test_who_is_missing_of_a_plan_is_found_with_one_ping(tmp_path):
+    master = small_site(tmp_path, scripts={"cmp2": {"dead": 0}})
+    with master.running():
+        the_plan = plan.build(chunks(SCENARIO), master.environment({}, "prod"))
+        absent = orchestration.absent(master.opts, the_plan)
+    assert list(absent) == ["cmp2"]
+    ((_, nodes, _),) = master.bus.asked("test.ping")
+    assert sorted(nodes) == ["cmp1", "cmp2", "ctl1", "ctl2"]
+
+
+def test_a_master_that_cannot_publish_fails_the_phase_with_the_reason(tmp_path):
+    found = small_site(tmp_path, refuses=[(0, 5)]).deploy(SCENARIO)
+    assert results(found) == [False]
+    assert "could not be asked: the master's publisher" in found[PHASES[0]].reason
