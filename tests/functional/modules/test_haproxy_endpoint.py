@@ -3,17 +3,12 @@
 import contextlib
 import http.server
 import subprocess
-import sys
 import threading
-from pathlib import Path
-
-import pytest
-from salt.exceptions import CommandExecutionError, SaltInvocationError
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 
 import gate
 import mariadb
+import pytest
+from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 HAPROXY = mariadb.program("haproxy")
 pytestmark = pytest.mark.skipif(not HAPROXY, reason="not installed: haproxy (Debian's haproxy)")

@@ -1,16 +1,11 @@
 """One address on two nodes of a real network: who is asked depends on the neighbour table of who asks."""
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 
 import gate
 import mariadb
 import network
+import pytest
 
 MISSING = mariadb.missing() or network.missing()
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)

@@ -2,19 +2,14 @@
 
 import json
 import socket
-import sys
 import threading
 from contextlib import closing, contextmanager
-from pathlib import Path
-
-import pymysql
-import pytest
-from salt.exceptions import CommandExecutionError
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 
 import gate
 import mariadb
+import pymysql
+import pytest
+from salt.exceptions import CommandExecutionError
 
 pytestmark = pytest.mark.skipif(bool(mariadb.missing()), reason=mariadb.missing())
 NETWORK = mariadb.network()

@@ -1,16 +1,11 @@
 """Members of a real three-node Galera cluster, each asked for itself."""
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 
 import galera
 import gate
 import mariadb
+import pytest
 
 pytestmark = pytest.mark.skipif(bool(galera.missing()), reason=galera.missing())
 NETWORK = mariadb.network()

@@ -3,17 +3,12 @@
 import json
 import multiprocessing
 import os
-import sys
 import time
-from pathlib import Path
 
+import gate
 import psutil
 import pytest
 from salt.exceptions import CommandExecutionError
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
-
-import gate
 
 FORK = multiprocessing.get_context("fork")
 

@@ -7,19 +7,15 @@ seen to show. With GATE_TABLE=path the rows are also written as the table of doc
 
 import os
 import signal
-import sys
 import threading
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import pymysql
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
-
 import gate
 import mariadb
+import pymysql
+import pytest
 
 pytestmark = pytest.mark.skipif(bool(mariadb.missing()), reason=mariadb.missing())
 NETWORK = mariadb.network()

@@ -6,19 +6,15 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import urllib.request
 from pathlib import Path
 
-import pytest
-from salt.exceptions import SaltInvocationError
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
-
 import gate
 import mariadb
+import pytest
+from salt.exceptions import SaltInvocationError
 
 PYTHON, MEMCACHED, BUILDER = "/usr/bin/python3", shutil.which("memcached"), shutil.which("swift-ring-builder")
 NETWORK = mariadb.network()

@@ -2,14 +2,9 @@
 
 import shutil
 import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 
 import gate
+import pytest
 
 BUILDER = shutil.which("swift-ring-builder")
 pytestmark = pytest.mark.skipif(not BUILDER, reason="not installed: swift-ring-builder (Debian's swift)")
