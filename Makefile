@@ -28,6 +28,7 @@ test-3006:
 lint: $(VENV)/.ready
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 	$(BIN)/yamllint --strict -d '$(YAMLLINT)' $$(git ls-files $(YAML) | grep -E '\.(sls|yaml)$$')
 	$(BIN)/salt-lint $$(git ls-files $(YAML) | grep '\.sls$$')
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from os_orchestrator import journal, plan, progress, resume, scheduler, transport, verdicts
+from os_orchestrator.plan import Phase
 
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
 POLL_INTERVAL = 30
@@ -48,7 +49,7 @@ class Deployment:
         for sink in self.sinks:
             sink(step)
 
-    def tell_of(self, phase: plan.Phase, what: str, **data) -> None:
+    def tell_of(self, phase: Phase, what: str, **data) -> None:
         self.tell(what, phase=phase.number, name=phase.name, **data)
 
 
@@ -95,7 +96,7 @@ class Pass:
 
     number = 1
 
-    def __init__(self, deployment: Deployment, phase: plan.Phase, bus: transport.Bus, accepted: Iterable[str]):
+    def __init__(self, deployment: Deployment, phase: Phase, bus: transport.Bus, accepted: Iterable[str]):
         self._deployment, self._phase, self._bus = deployment, phase, bus
         self._accepted = accepted
         options = phase.options

@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from os_orchestrator import engine, environment, plan, transport, verdicts
 
@@ -112,10 +113,10 @@ def _is_plain(value: object, field: str) -> bool:
     return not isinstance(value, Mapping) or isinstance(value.get(field), (str, int, float, type(None)))
 
 
-def filled(value: object, given: Mapping[tuple[str, str], str]) -> object:
+def filled(value: Any, given: Mapping[tuple[str, str], str]) -> Any:
     """Return arguments with each ``{name.field}`` replaced by what was answered."""
     if isinstance(value, str):
-        return environment.ANSWER.sub(lambda found: given[found.groups()], value)
+        return environment.ANSWER.sub(lambda found: given[found[1], found[2]], value)
     if isinstance(value, Mapping):
         return {key: filled(each, given) for key, each in value.items()}
     return [filled(each, given) for each in value] if isinstance(value, (list, tuple)) else value
@@ -146,8 +147,10 @@ class Gate:
     """One gate of a deployment; :meth:`run` returns whether it has opened and, if not, what held it."""
 
     def __init__(self, deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus):
+        if phase.gate is None:
+            raise ValueError(f"phase {phase.name} has no gate")
         self._deployment, self._phase, self._bus, self._gate = deployment, phase, bus, phase.gate
-        self._rounds = Rounds(phase.gate.successes)
+        self._rounds = Rounds(self._gate.successes)
         self._held_by = ""
 
     def run(self) -> tuple[bool, str]:

@@ -212,15 +212,16 @@ class Journal:
             number,
         )
 
-    def ended(self, deployment: str, state: str, reason: str = "") -> None:
-        """``state`` is ``succeeded``, ``failed`` or ``interrupted``."""
-        self._do(
-            "UPDATE deployments SET state = ?, reason = ?, ended = ? WHERE id = ?",
-            state,
-            reason,
-            time.time(),
-            deployment,
-        )
+    def ended(self, deployment: str, state: str, reason: str = "") -> float:
+        """``state`` is ``succeeded``, ``failed`` or ``interrupted``; returns the seconds that the deployment took."""
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.execute(
+                "UPDATE deployments SET state = ?, reason = ?, ended = ? WHERE id = ?",
+                (state, reason, time.time(), deployment),
+            )
+            took = "SELECT ended - started FROM deployments WHERE id = ?"
+            return db.execute(took, (deployment,)).fetchone()[0]
 
     def run_started(self, deployment: str, phase: int, node: str, run_id: str, attempt: int, passing: int = 1) -> None:
         self._do(

@@ -179,17 +179,15 @@ def _comment(outcomes: Mapping[str, verdicts.Outcome]) -> str:
     """Return a phase's result as lines: how many nodes came to which verdict, then each bad node with its reason."""
     counts: dict[str, int] = {}
     for outcome in outcomes.values():
-        counts[outcome.verdict] = counts.get(outcome.verdict, 0) + 1
+        counts[outcome.word] = counts.get(outcome.word, 0) + 1
     lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.items())]
-    lines += [
-        f"{node}: {o.verdict}" + (f", {o.reason}" if o.reason else "") for node, o in outcomes.items() if not o.good
-    ]
+    lines += [f"{node}: {o.word}" + (f", {o.reason}" if o.reason else "") for node, o in outcomes.items() if not o.good]
     return "\n".join(lines)
 
 
 def _changes(outcomes: Mapping[str, verdicts.Outcome]) -> dict[str, str]:
     return {
-        node: progress.did(outcome.verdict, outcome.reason, outcome.details) or outcome.verdict
+        node: progress.did(outcome.verdict, outcome.reason, outcome.details) or outcome.word
         for node, outcome in outcomes.items()
         if outcome.verdict in ("changed", "tolerated") or outcome.resources.get("changed")
     }
@@ -206,7 +204,7 @@ def _rehearse(order: Order, name: str) -> Result:
         missing = engine.present(bus, phase.nodes, transport.accepted_keys(order.opts), timeout)
     if missing:
         return Result(False, "\n".join(f"{node}: missing, {reason}" for node, reason in missing.items()))
-    verb = "would run Puppet on" if phase.kind == "puppet" else f"gate {phase.gate.name} would ask"
+    verb = f"gate {phase.gate.name} would ask" if phase.gate else "would run Puppet on"
     return Result(None, f"{verb} {', '.join(phase.nodes)}")
 
 
@@ -343,11 +341,10 @@ def _end(session: _Session, state: str, reason: str) -> None:
     """
     session.stopped = True
     deployment, environment_name = session.deployment, session.plan.environment.name
-    deployment.journal.ended(deployment.id, state, reason)
+    seconds = deployment.journal.ended(deployment.id, state, reason)
     deployment.journal.release(environment_name, deployment.id)
-    row = deployment.journal.deployment(deployment.id)
     title = f"{environment_name} {session.plan.scenario}"
-    deployment.tell("deployment/ended", title=title, state=state, reason=reason, seconds=row["ended"] - row["started"])
+    deployment.tell("deployment/ended", title=title, state=state, reason=reason, seconds=seconds)
     if state == "succeeded":
         _sessions.pop(deployment.id, None)
 

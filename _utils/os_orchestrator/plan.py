@@ -139,7 +139,7 @@ def build(
     mistakes += _unordered(chunks, ours) + _unused(ours, env) + _unselectable(selection, ours, env)
     if mistakes:
         raise doors.Refused("\n".join(mistakes))
-    first = _first_number(selection.from_phase, ours)
+    first = _first_number(selection.from_phase, ours) or 1
     phases = tuple(_phase(number, chunk, env, selection, first) for number, chunk in enumerate(ours, 1))
     arguments = [
         [chunk["__id__"], chunk["fun"], {key: chunk[key] for key in sorted(_arguments(chunk))}] for chunk in ours
@@ -224,8 +224,9 @@ def _gate_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
 
 def _unordered(chunks: list[Mapping], ours: list[Mapping]) -> list[str]:
     """Each phase but the first must wait for one before it, else it would run although that one failed."""
-    by_id = {chunk.get("__id__"): chunk for chunk in chunks}
-    mistakes, before = [], set()
+    by_id = {str(chunk.get("__id__")): chunk for chunk in chunks}
+    mistakes: list[str] = []
+    before: set[str] = set()
     for chunk in ours:
         name = chunk["__id__"]
         if name in before:
@@ -299,14 +300,14 @@ def _first_number(from_phase: str | int | None, ours: list[Mapping]) -> int | No
 def _phase(number: int, chunk: Mapping, env: environment.Environment, selection: Selection, first: int) -> Phase:
     given, name, kind = _arguments(chunk), chunk["__id__"], chunk["fun"]
     gate = _gate(given, env) if kind == "gate" else None
-    roles = _roles(given.get("role")) if kind == "puppet" else tuple(dict.fromkeys(check.role for check in gate.checks))
+    roles = tuple(dict.fromkeys(check.role for check in gate.checks)) if gate else _roles(given.get("role"))
     nodes = tuple(dict.fromkeys(node for role in roles for node in env.roles[role].nodes))
     left_out = _left_out(env, roles, nodes, given)
     if number < first:
         return Phase(
             number, name, kind, roles, (), {}, gate, dict.fromkeys(nodes, "before from_phase"), "before from_phase"
         )
-    if kind == "gate":
+    if gate:
         return Phase(number, name, kind, roles, nodes, {}, gate, {}, left_out)
     asked = tuple(node for node in nodes if not selection.nodes or node in selection.nodes)
     not_asked = {node: "not among nodes=" for node in nodes if node not in asked}

@@ -67,7 +67,12 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        return GOOD.get(self.verdict, False)
+        return GOOD.get(self.word, False)
+
+    @property
+    def word(self) -> str:
+        """The verdict, ``running`` while there is none."""
+        return self.verdict or "running"
 
     @property
     def resources(self) -> Mapping:
@@ -207,6 +212,7 @@ def _whole(value: object) -> int | None:
 
 
 def _seconds(value: object) -> float:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return 0.0
     # Not a number is not in this range either.
-    return round(float(value), 3) if number and 0 <= value < 10**9 else 0.0
+    return round(float(value), 3) if 0 <= value < 10**9 else 0.0
