@@ -103,14 +103,15 @@ def canonical(value: object) -> str | None:
 def handed_over(answers: Iterable[Answer], name: str, field: str) -> str:
     """Return a field of the answers to the check of that name; raises LookupError unless all of them say the same."""
     named = [answer.raw for answer in answers if answer.check.name == name]
-    values = {value.get(field) if isinstance(value, Mapping) else None for value in named if _is_plain(value, field)}
+    values = {_plain_field(value, field) for value in named}
     if len(values) != 1 or None in values:
         raise LookupError(f"it needs {field} of {name}, and the answers of this round do not have it")
     return verdicts.text(values.pop())
 
 
-def _is_plain(value: object, field: str) -> bool:
-    return not isinstance(value, Mapping) or isinstance(value.get(field), (str, int, float, type(None)))
+def _plain_field(value: object, field: str) -> str | int | float | None:
+    found = value.get(field) if isinstance(value, Mapping) else None
+    return found if isinstance(found, (str, int, float)) else None
 
 
 def filled(value: Any, given: Mapping[tuple[str, str], str]) -> Any:

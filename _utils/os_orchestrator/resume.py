@@ -40,7 +40,8 @@ def read(deployment: Mapping) -> Earlier:
     kept: dict[str, dict[str, str]] = {}
     unheard: dict[str, dict[str, str]] = {}
     for phase in deployment["phases"]:
-        for run in phase["runs"]:
+        # The last of each node: of several passes it is the one that counts.
+        for run in {run["node"]: run for run in phase["runs"]}.values():
             if verdicts.GOOD.get(run["verdict"], False):
                 where = run["reason"] if run["verdict"] == "kept" else f"{run['verdict']} in {deployment['id']}"
                 kept.setdefault(phase["name"], {})[run["node"]] = where
