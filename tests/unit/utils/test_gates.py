@@ -405,6 +405,36 @@ def test_the_checks_are_asked_in_order_up_to_the_first_that_does_not_hold():
     ]
 
 
+HANDED = [
+    {"function": ASK, "role": "monitor", "name": "writer"},
+    {"function": PROBE, "role": "compute", "kwargs": {"holder": "{writer.host}"}, "args": ["at {writer.host}"]},
+]
+
+
+def test_what_one_check_found_is_handed_to_the_next_in_each_round_anew():
+    answers = {
+        "mon1": {ASK: lambda now: {"ready": True, "host": "db1" if now < 6 else "db2"}},
+        "cmp1": {PROBE: lambda now: now > 6},
+    }
+    rehearsal = Rehearsal(answers, HANDED, successes=1)
+    assert rehearsal.run() == (True, "")
+    assert [kwargs["holder"] for _, _, kwargs in rehearsal.bus.asked(PROBE)] == ["db1", "db1", "db2"]
+
+
+@pytest.mark.parametrize("other", ["db2", ["db1"], {"db1": 1}, None, ""])
+def test_what_the_nodes_do_not_agree_on_is_handed_to_nobody(other):
+    answers = {
+        "mon1": {ASK: lambda _: {"ready": True, "host": "db1"}},
+        "mon2": {ASK: lambda _: {"ready": True, "host": other}},
+        "cmp1": {PROBE: lambda _: True},
+    }
+    rehearsal = Rehearsal(answers, HANDED, timeout=12)
+    assert rehearsal.run()[1].startswith(
+        f"not open after 12 s; held by {PROBE} on cmp1: could not be asked: it needs host of writer, and the answers"
+    )
+    assert not rehearsal.bus.asked(PROBE)
+
+
 def test_answers_must_be_equal_on_all_nodes():
     checks = [{"function": ASK, "role": "monitor", "expect": "equal", "key": "digest"}]
     answers = {

@@ -174,6 +174,44 @@ def test_the_pillar_of_the_command_line_may_hold_text(tmp_path):
     assert master.journal.deployment("1")["partial"]
 
 
+# -- resumed -----------------------------------------------------------------------------------------------------
+
+
+def test_a_resumed_deployment_runs_those_that_were_not_good_and_joins_the_run_that_nobody_heard_of(tmp_path):
+    nodes = {"cmp1": {"runs": [("changed", 10)]}, "cmp2": {"runs": [("failed", 5), ("changed", 5)]}}
+    roles = {"compute": ["cmp1", "cmp2", "cmp3"], "controller": ["ctl1", "ctl2"]}
+    nodes["cmp3"] = {"runs": [("unchanged", 150)], "down": [(30, 300)]}
+    master = small_site(tmp_path, roles=roles, scripts=nodes)
+    assert results(master.deploy(SCENARIO, "1")) == [True, True, False]
+    first = {run["node"]: run["verdict"] for run in master.journal.deployment("1")["phases"][2]["runs"]}
+    assert first == {"cmp1": "changed", "cmp2": "failed", "cmp3": "lost"}
+
+    with master.bus.time():
+        while master.bus.now < 301:
+            master.bus.next(100)
+    assert results(master.deploy(SCENARIO, "2", resume="1")) == [True, True, True, True]
+    again = master.journal.deployment("2")
+    verdicts = {run["node"]: run["verdict"] for phase in again["phases"] for run in phase["runs"]}
+    assert verdicts == {"ctl1": "kept", "ctl2": "kept", "cmp1": "kept", "cmp2": "changed", "cmp3": "unchanged"}
+    assert {name: list(node.made) for name, node in master.bus.nodes.items() if "cmp" in name} == {
+        "cmp1": ["1-3-1-1"],
+        "cmp2": ["1-3-1-1", "2-3-1-1"],
+        "cmp3": ["1-3-1-1"],
+    }
+    assert again["arguments"]["resumes"] == "1"
+
+
+@pytest.mark.parametrize("resumed", ["9", "1"])
+def test_what_cannot_be_resumed_is_refused_before_the_first_node(tmp_path, resumed):
+    master = small_site(tmp_path)
+    master.deploy(SCENARIO, "1")
+    asked = len(master.bus.published)
+    with pytest.raises(doors.Refused, match=r"has no deployment to resume|there is nothing to resume"):
+        master.deploy(SCENARIO, "2", resume=resumed)
+    assert len(master.bus.published) == asked
+    assert master.journal.holder("prod") is None
+
+
 # -- test=True -----------------------------------------------------------------------------------------------------
 
 
