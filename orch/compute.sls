@@ -35,3 +35,11 @@ The endpoint is installed:
     - role: endpoint
     - require:
       - phase: Compute nodes are installed
+
+# A balancer that was configured too early exits 0 and answers 503. Left out where there is no such gate.
+The endpoint serves every compute node:
+  phase.gate:
+    - gate: endpoint
+    - optional: true
+    - require:
+      - phase: The endpoint is installed

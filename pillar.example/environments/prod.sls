@@ -64,3 +64,30 @@ environments:
         successes: 5    # rounds in a row; with the interval longer than the 15 s in which MMM may show a dead writer
         interval: 4     # seconds from one round to the next
         timeout: 300    # seconds until the deployment fails
+
+      # Every storage node is in every ring, and has the ring builder's. Without this gate its phase is left out.
+      rings:
+        checks:
+          - name: builder
+            function: swift_ring.ready
+            role: ring_builder
+            kwargs: {member: false}
+          - function: swift_ring.ready
+            role: storage
+            kwargs: {digest: '{builder.digest}'}
+
+      # Each proxy stores an object, reads it again and deletes it; its login is the node's own, under `swift_proxy`.
+      proxy:
+        checks:
+          - function: swift_proxy.ready
+            role: proxy
+            timeout: 60
+        successes: 2
+
+      # The balancer has every compute node behind it, and its checks of them succeed.
+      endpoint:
+        checks:
+          - function: haproxy_endpoint.ready
+            role: endpoint
+            kwargs: {backend: nova_api, count: 3}
+        successes: 3

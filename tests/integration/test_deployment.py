@@ -167,7 +167,7 @@ def test_a_bad_run_ends_the_deployment_and_names_node_and_reason(site, door, fau
     assert reason in said
     assert "Traceback" not in said
     assert set(site.ran()) <= {"n1", "n2"}
-    assert [phase["state"] for phase in site.shown()["phases"]] == ["failed", "planned", "planned", "planned"]
+    assert {phase["state"] for phase in site.shown()["phases"][1:]} == {"planned", "left_out"}
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -213,7 +213,7 @@ def test_may_fail_tolerates_exactly_what_it_names(site, may_fail):
         assert "Exec[other]" in first["n2"]["reason"]
     else:
         # The storage nodes' second pass tolerates nothing.
-        assert [phase["state"] for phase in site.shown()["phases"]] == ["succeeded", "succeeded", "failed", "planned"]
+        assert [phase["state"] for phase in site.shown()["phases"]][:3] == ["succeeded", "succeeded", "failed"]
 
 
 def test_may_fail_does_not_tolerate_a_compile_error(site):
@@ -232,7 +232,7 @@ def test_test_mode_starts_no_puppet_and_records_nothing(site, house):
 
     assert result.returncode == 0
     states = next(iter(result.data["data"].values()))
-    assert [state["result"] for state in states.values()] == [None] * 6
+    assert [state["result"] for state in states.values()].count(None) == 6
     assert any("n3, n4" in state["comment"] for state in states.values())
     assert site.ran() == []
     assert house.salt_run("deployment.history", site.name).data["answer"]["deployments"] == []
@@ -255,7 +255,8 @@ def test_noop_runs_every_phase_and_changes_nothing(site, door):
     assert site.ran() == []
     shown = site.shown()
     assert shown["noop"] is True
-    assert all("would change" in node["did"] for phase in shown["phases"] for node in phase["nodes"])
+    puppet = [phase for phase in shown["phases"] if phase["kind"] == "puppet"]
+    assert all("would change" in node["did"] for phase in puppet for node in phase["nodes"])
 
 
 def test_an_empty_endpoint_is_left_out_and_said_so(site, house):
@@ -354,7 +355,7 @@ def test_one_pass_over_a_role_outside_any_scenario(site, house):
 
 
 def test_a_part_of_a_scenario_is_said_to_be_partial(site):
-    result = site.deploy("deployment.run", "swift", from_phase=3, nodes="n1,n4")
+    result = site.deploy("deployment.run", "swift", from_phase="Storage nodes fetch the rings", nodes="n1,n4")
 
     assert result.returncode == 0, result.stderr
     assert site.ran() == ["n1", "n4"]
@@ -466,7 +467,7 @@ def test_a_minion_that_is_killed_in_mid_run_costs_a_gap_and_no_verdict(site, hou
 
 
 def test_the_journal_is_the_owners_alone(site, house):
-    site.deploy("deployment.run", "swift", from_phase=4)
+    site.deploy("deployment.run", "swift", from_phase="The proxy is installed")
     (journal,) = house.root.rglob("journal.sqlite")
 
     assert stat.S_IMODE(journal.stat().st_mode) == 0o600
