@@ -4,7 +4,8 @@
 Primary controller is installed:
   phase.puppet:
     - role: primary_controller
-    # Replication cannot start before the other controller is there. What fails for that is the site's: see `phases` of the environment.
+    # Replication cannot start before the other controller is there. What fails for that is the site's to say: see
+    # `phases` of the environment.
 
 Secondary controller is installed:
   phase.puppet:
