@@ -34,10 +34,10 @@ from salt.exceptions import CommandExecutionError, SaltInvocationError
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+", re.ASCII)
 _HOST_LINE = re.compile(
-    r"\s+(?P<name>[\w-]+)\((?P<ip>[^()\s]+)\):? (?P<mode>master|slave)/(?P<state>[A-Z_]+)\. Roles:\s*(?P<roles>.*)",
+    r"\s+(?P<name>[\w-]+)\((?P<ip>[\w.:-]+)\):? (?P<mode>master|slave)/(?P<state>[A-Z_]+)\. Roles:\s*(?P<roles>.*)",
     re.ASCII,
 )
-_ROLE = re.compile(r"([\w-]+)\(([^();,\s]+);?\)", re.ASCII)
+_ROLE = re.compile(r"([\w-]+)\(([\w.:-]+);?\)", re.ASCII)
 _CHECK_LINE = re.compile(
     r"(?P<host>[\w-]+)\s+(?P<check>ping|mysql|rep_threads|rep_backlog)\s+"
     r"\[last change: (?P<day>\d{4}/\d\d/\d\d) (?P<time>\d\d:\d\d:\d\d)\]  (?P<message>.*)",
@@ -91,9 +91,9 @@ def _gate_modes(value):
     return [_choice("allow_modes", str(item).strip(), _GATE_MODES) for item in items]
 
 
-def _number(what, value, least):
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < least:
-        raise SaltInvocationError(f"{what}={value!r} is not possible: give a number, {least} or more")
+def _number(what, value, least, most=1e9):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise SaltInvocationError(f"{what}={value!r} is not possible: give a number from {least:g} to {most:g}")
     return value
 
 
@@ -513,7 +513,7 @@ def _question(expected_ip, role, cluster, allow_modes, sql, port, write_table):
         "expected_ip": None if expected_ip is None else _name("expected_ip", expected_ip),
         "allowed": _gate_modes(allow_modes),
         "sql": sql,
-        "port": _number("port", port, 1),
+        "port": _number("port", port, 1, 65535),
         "write_table": write_table,
     }
 
