@@ -1,17 +1,14 @@
 """What an operator reads: golden texts of small deployments, and what holds for any."""
 
 import importlib.util
-import sys
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from os_orchestrator import plan, report
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 from nodes import DEPLOYMENT, DEPLOYMENTS, SCENARIO, Clock, chunks, deployed, small_site
+from os_orchestrator import plan, report
 
 HERE = Path(__file__).parent
 spec = importlib.util.spec_from_file_location("deployment_output", HERE.parents[2] / "_output/deployment.py")

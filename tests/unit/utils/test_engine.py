@@ -1,17 +1,13 @@
 """Every node of a pass gets exactly one verdict, and a good one only when its own run was good."""
 
 import inspect
-import sys
-from pathlib import Path
 
 import puppet_agent
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from os_orchestrator import engine, environment, journal, plan, scheduler, transport, verdicts
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 from nodes import NEVER, Bus, Node, Record, Sink, outcome
+from os_orchestrator import engine, environment, journal, plan, scheduler, transport, verdicts
 
 RUN_ID = "77-1-1-{}"
 OPTIONS = {"timeout": 1000, "lock_timeout": 10, "grace": 5, "ping_timeout": 15, "concurrency": 50}

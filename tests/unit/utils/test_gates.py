@@ -1,16 +1,12 @@
 """A gate opens after so many good rounds in a row, and nothing but a satisfying answer from every node is good."""
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from os_orchestrator import engine, environment, gates, plan, transport
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 from nodes import Bus, Node, Record, Sink
+from os_orchestrator import engine, environment, gates, plan, transport
 
 ASK = "mysql_mmm.writer_ready"
 PROBE = "mysql_endpoint.ready"

@@ -1,14 +1,10 @@
 """A deployment from its first phase to its last, on scripted nodes: what is begun, claimed, recorded and refused."""
 
-import sys
-from pathlib import Path
 from unittest import mock
 
 import pytest
-from os_orchestrator import doors, journal, orchestration, plan
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 from nodes import SCENARIO, WRITER, chunks, ready_since, small_site
+from os_orchestrator import doors, journal, orchestration, plan
 
 PHASES = (
     "Controllers are installed",

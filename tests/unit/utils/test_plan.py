@@ -1,15 +1,11 @@
 """A scenario is checked as a whole against its environment, before its first node is touched."""
 
 import fnmatch
-import sys
-from pathlib import Path
 
 import pytest
+from nodes import chunks
 from os_orchestrator import doors, environment, plan
 from os_orchestrator.plan import Selection
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
-from nodes import chunks
 
 ACCEPTED = ("ctl1", "ctl2", "cmp1", "cmp2", "cmp3", "cmp4", "st1", "st2")
 DEFINITION = {

@@ -1,17 +1,14 @@
 """What an operator sees while a deployment runs, and what the bus is told."""
 
 import io
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from nodes import DEPLOYMENT, DEPLOYMENTS, SCENARIO, deployed, small_site
 from os_orchestrator import progress
 from os_orchestrator.progress import Step
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
-from nodes import DEPLOYMENT, DEPLOYMENTS, SCENARIO, deployed, small_site
 
 GOLDEN = Path(__file__).with_name("progress")
 

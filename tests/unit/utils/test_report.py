@@ -1,14 +1,10 @@
 """Plans and deployments as plain data: the same for the terminal, for JSON and for a page."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
-from os_orchestrator import plan, report, verdicts
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "support"))
 from nodes import DEPLOYMENT, DEPLOYMENTS, SCENARIO, chunks, deployed, small_site
+from os_orchestrator import plan, report, verdicts
 
 
 def planned(master, absent=(), **options):

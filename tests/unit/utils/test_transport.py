@@ -70,7 +70,14 @@ def test_all_else_on_the_bus_is_other_peoples(other):
     assert transport._read(other) is None
 
 
-@given(st.recursive(st.none() | st.text() | st.integers(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+anything = st.recursive(
+    st.none() | st.text(max_size=9) | st.integers(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(anything)
 def test_whatever_is_on_the_bus_is_heard_or_ignored(data):
     assert transport._read(data) is None
     assert transport._read({"tag": data, "data": data}) is None
