@@ -29,6 +29,7 @@ NODES = ("ctl1", "ctl2", "cmp1", "cmp2", "ep1", "st1", "st2", "ring1", "px1")
 PROGRAMS = ("salt", "salt-key", "salt-run")
 PORT_OF_THE_EXAMPLE = "13306"
 START_TIMEOUT = 120
+GRACE = 10
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 # That the bus has gone with the master is no news to anybody.
@@ -83,10 +84,12 @@ class Lab:
             try:
                 return process.wait()
             except SystemExit as left:
-                # A Ctrl-C of the terminal has reached the command too, and it has something to say.
+                # A Ctrl-C of the terminal has reached the command already. Either way it may have something to say.
+                if left.code != 128 + signal.SIGINT:
+                    process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(10 if left.code == 128 + signal.SIGINT else 0)
-                process.terminate()
+                    process.wait(GRACE)
+                process.kill()
                 raise
 
     def shell(self):

@@ -45,16 +45,16 @@ def assert_nothing_is_left(root):
 def prompt(demo, *lines):
     """Type lines at the demo's prompt and return the exit status and what the commands printed."""
     shell = start(sys.executable, str(demo / "demo_shell.py"), stdin=subprocess.PIPE)
-    stdout, stderr = shell.communicate("\n".join(lines) + "\n", timeout=150)
+    stdout, stderr = shell.communicate("\n".join(lines) + "\n", timeout=240)
     assert_nothing_is_left(root_of(stdout))
     return shell.returncode, stdout, stderr
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_the_demo_deploys_both_scenarios_and_the_second_time_changes_nothing(demo):
     run = start(sys.executable, str(demo / "demo.py"))
-    stdout, stderr = run.communicate(timeout=380)
+    stdout, stderr = run.communicate(timeout=580)
     assert run.returncode == 0, stderr
     first, second = stdout.split("# Once more")
     assert "demo compute succeeded" in first
@@ -82,7 +82,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(demo, number):
         os.killpg(run.pid, number)  # as the terminal does it
     else:
         os.kill(run.pid, number)
-    stdout, _ = run.communicate(timeout=60)
+    stdout, _ = run.communicate(timeout=120)
     assert run.returncode == 128 + number
     assert_nothing_is_left(root_of(stdout))
 
