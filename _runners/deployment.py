@@ -241,7 +241,7 @@ def _name(value, what):
 
 def _selection(nodes, from_phase):
     chosen = {"nodes": list(doors.strings(nodes, "nodes")), "from_phase": from_phase}
-    return {key: value for key, value in chosen.items() if value}
+    return {key: value for key, value in chosen.items() if value not in (None, [], "")}
 
 
 def _orchestrated(scenario, pillar, name):

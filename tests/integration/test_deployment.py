@@ -322,6 +322,7 @@ def test_a_misspelt_argument_of_a_scenario_stops_before_the_first_node(site, hou
         (["deployment.run", "{env}", "swift", "noop=perhaps"], "noop must be true or false"),
         (["deployment.run", "{env}", "swift", "nodes=n99"], "n99 is in no role"),
         (["deployment.run", "{env}", "swift", "from_phase=nine"], "no phase nine"),
+        (["deployment.run", "{env}", "swift", "from_phase=0"], "no phase 0"),
         (["deployment.plan"], "deployment.plan needs environment, and needs scenario"),
         (["deployment.plan", "{env}", "nosuch"], "there is no scenario nosuch"),
         (["deployment.puppet", "{env}", "storrage"], "did you mean 'storage'?"),
