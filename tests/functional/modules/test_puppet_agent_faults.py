@@ -18,7 +18,7 @@ STUBBORN = """
 exec { 'hang': timeout => 0, command => '/usr/bin/setsid --wait /bin/sh ROOT/stubborn' }
 """
 STUBBORN_SCRIPT = "trap '' TERM HUP\ntouch $(dirname $0)/begun\nwhile :; do sleep 1; done\n"
-REPORT = "/tests/unit/modules/puppet_agent/changed.report.yaml"
+REPORT = "/tests/unit/node/captured/changed.report.yaml"
 
 
 def slow(node, seconds):

@@ -1,0 +1,1 @@
+"""One Puppet run on one node."""
