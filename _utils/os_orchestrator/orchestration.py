@@ -13,7 +13,19 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from os_orchestrator import doors, engine, environment, gates, journal, plan, progress, resume, transport, verdicts
+from os_orchestrator import (
+    doors,
+    engine,
+    environment,
+    gates,
+    interrupts,
+    journal,
+    plan,
+    progress,
+    resume,
+    transport,
+    verdicts,
+)
 
 
 @dataclass(frozen=True)
@@ -116,7 +128,7 @@ def run_phase(order: Order, name: str) -> Result:
     claimed = session.deployment.journal
     claimed.claim(session.plan.environment.name, order.deployment, _door().user)
     try:
-        with transport.Bus(order.opts) as bus:
+        with interrupts.remembered(), transport.Bus(order.opts) as bus:
             session.deployment = _listened(session, bus, order.opts)
             return _run_to_its_end(session, phase, bus, order.opts)
     except BaseException as error:

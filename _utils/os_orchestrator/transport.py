@@ -16,7 +16,7 @@ import salt.utils.event
 import salt.utils.minions
 from salt.exceptions import SaltException
 
-from os_orchestrator import doors
+from os_orchestrator import doors, interrupts
 
 #: Bus tags that matter here begin with one of these; the rest of the bus is other people's.
 _RETURN, _START = "salt/job/", "salt/minion/"
@@ -88,6 +88,7 @@ class Bus:
         try:
             sent = self._client.run_job(list(nodes), function, list(args), tgt_type="list", kwarg=dict(kwargs or {}))
         except SaltException as error:
+            interrupts.check()
             raise Unreachable(
                 str(error) or "the master's publisher does not answer; is salt-master running?"
             ) from error
@@ -96,9 +97,13 @@ class Bus:
         return str(sent["jid"])
 
     def next(self, wait: float) -> Return | Started | None:
-        """Return the next answer or start of a node, or None when ``wait`` seconds have passed without one."""
+        """
+        Return the next answer or start of a node, or None when ``wait`` seconds have passed without one. Raises
+        SystemExit when the operator has asked to stop.
+        """
         end = time.monotonic() + wait
         while True:
+            interrupts.check()
             left = end - time.monotonic()
             event = self._events.get_event(wait=max(left, 0.01), full=True, auto_reconnect=True)
             heard = _read(event) if event else None
