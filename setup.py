@@ -25,7 +25,6 @@ setup(
     packages=["os_orchestrator", "os_orchestrator.node", "os_orchestrator.fileroot"],
     package_dir={"os_orchestrator": "_utils/os_orchestrator", "os_orchestrator.fileroot": "."},
     package_data={
-        "os_orchestrator": ["*.json"],
         "os_orchestrator.fileroot": [
             "_modules/*.py",
             "_output/*.py",
