@@ -322,10 +322,18 @@ def _announce(session: _Session, phase: plan.Phase) -> None:
 
 def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
     """End the deployment with its last phase, or with the first that fails: nothing that follows may start."""
-    if result.result and phase.number < len(session.plan.phases):
-        return
-    state = "succeeded" if result.result else "failed"
-    _end(session, state, "" if result.result else f"{phase.name}: {result.reason}")
+    if not result.result:
+        _end(session, "failed", f"{phase.name}: {result.reason}")
+    elif phase.number == len(session.plan.phases):
+        # Another state of the scenario may have failed, and kept a phase from being called.
+        never = [row["name"] for row in _phases(session) if row["state"] not in ("succeeded", "left_out")]
+        _end(session, "failed" if never else "succeeded", f"{', '.join(never)}: never begun" if never else "")
+
+
+def _phases(session: _Session) -> list[dict]:
+    """Return the phases of a deployment as the journal has them."""
+    found = session.deployment.journal.deployment(session.deployment.id)
+    return found["phases"] if found else []
 
 
 def _interrupted(session: _Session, phase: plan.Phase) -> Result:

@@ -62,6 +62,18 @@ def test_the_first_phase_that_fails_ends_the_deployment_and_frees_the_environmen
     assert master.journal.holder("prod") is None
 
 
+def test_a_deployment_of_which_a_phase_was_never_called_has_not_succeeded(tmp_path):
+    # As when a state between two phases has failed, on which only the one of them waited.
+    master = small_site(tmp_path)
+    order = orchestration.Order(master.opts, "1", {"environment": "prod"}, tuple(chunks(SCENARIO)), False)
+    with master.running():
+        for name in (PHASES[0], PHASES[1], PHASES[3]):
+            orchestration.run_phase(order, name)
+    row = master.journal.deployment("1")
+    assert (row["state"], row["reason"]) == ("failed", "Compute nodes are installed: never begun")
+    assert master.journal.holder("prod") is None
+
+
 def test_no_phase_starts_after_the_deployment_has_ended(tmp_path):
     master = small_site(tmp_path, ready=1000)
     order = orchestration.Order(master.opts, "1", {"environment": "prod"}, tuple(chunks(SCENARIO)), False)
