@@ -56,6 +56,7 @@ environments:
             function: mysql_mmm.writer_ready
             role: mmm_monitor
             kwargs: {expected_ip: 10.0.0.10}
+            timeout: 60    # more than the 30 s after which mmm_control is given up
           # and every compute node can write through it, and reaches the server that the monitor named. This one serves
           # keepalived, ProxySQL and HAProxy as well, without the last two arguments.
           - function: mysql_endpoint.ready
