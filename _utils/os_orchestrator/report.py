@@ -65,26 +65,17 @@ def summary(deployment: Mapping) -> dict:
     """Return a deployment as the journal has it, in the form that is shown."""
     return {
         "kind": "deployment",
-        **{
-            name: deployment[name]
-            for name in (
-                "id",
-                "environment",
-                "scenario",
-                "user",
-                "door",
-                "noop",
-                "partial",
-                "state",
-                "reason",
-                "started",
-                "ended",
-            )
-        },
+        **_head(deployment),
         "excluded": deployment["arguments"].get("excluded", {}),
         "resumes": deployment["arguments"].get("resumes", ""),
         "phases": [_phase(phase) for phase in deployment["phases"]],
     }
+
+
+def _head(deployment: Mapping) -> dict:
+    """Return what every list and page says of a deployment."""
+    names = ("id", "environment", "scenario", "user", "door", "noop", "partial", "state", "reason", "started", "ended")
+    return {name: deployment[name] for name in names}
 
 
 def _phase(phase: Mapping) -> dict:
@@ -129,12 +120,11 @@ def status(deployments: Iterable[Mapping]) -> dict:
 
 def history(heads: Iterable[Mapping]) -> dict:
     """Return the deployments that the journal lists."""
-    names = ("id", "environment", "scenario", "user", "door", "noop", "partial", "state", "reason", "started", "ended")
     return {
         "kind": "history",
         "deployments": [
             {
-                **{name: head[name] for name in names},
+                **_head(head),
                 "seconds": round(head["ended"] - head["started"], 3) if head["ended"] else None,
             }
             for head in heads
