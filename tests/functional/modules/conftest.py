@@ -80,7 +80,9 @@ class Node:
         (self.root / "salt").mkdir(exist_ok=True)
         (self.root / "cache").mkdir(exist_ok=True)
         (self.root / "salt/minion").write_text(json.dumps(options | {"log_file": "/dev/null"}))
-        opts = salt.config.minion_config(str(self.root / "salt/minion")) | options
+        opts = salt.config.minion_config(str(self.root / "salt/minion"))
+        for place in ("pki_dir", "sock_dir", "extension_modules"):  # two salt-calls at once trip over making them
+            Path(opts[place]).mkdir(parents=True, exist_ok=True)
         self.functions = salt.loader.minion_mods(opts, context=self.context)
         return self
 
