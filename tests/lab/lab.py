@@ -1,10 +1,12 @@
 """The lab by hand: ``up``, ``shell NODE``, ``down``, ``clean``, and ``check``: can this machine have it?"""
 
+import fcntl
 import os
 import sys
+from contextlib import contextmanager, nullcontext
 
 from machines import house, nodes
-from machines.machine import Trouble, unfit
+from machines.machine import HOME, Trouble, unfit
 
 
 def up():
@@ -20,6 +22,14 @@ def shell(name):
     os.execvp(command[0], command)
 
 
+@contextmanager
+def _alone():
+    """Let nobody else build or remove the lab meanwhile."""
+    with (HOME / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 COMMANDS = {"up": up, "shell": shell, "down": house.down, "clean": house.clean, "check": lambda: None}
 
 
@@ -28,7 +38,8 @@ def main(command, *words):
     if sentence:
         sys.exit(f"No lab here: {sentence}.")
     try:
-        COMMANDS[command](*words)
+        with nullcontext() if command == "shell" else _alone():
+            COMMANDS[command](*words)
     except Trouble as trouble:
         sys.exit(f"The lab has failed: {trouble}")
 

@@ -16,18 +16,20 @@ from machines.machine import Trouble
 
 POWER_OFF = 60  # seconds
 BUTTON = signal.SIGRTMIN + 4  # what systemd takes for it: systemd(1), "Signals"
+# A shell joins control groups and becomes the command behind them.
+JOIN = 'while [ "$1" != -- ]; do mkdir -p "$1"; echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
 CGROUPS = tuple(Path("/sys/fs/cgroup", name) for name in ("", "systemd", "unified"))
 
 
 def on(place, machine, command):
     """Start the process that holds a node."""
+    if Path("/run/systemd/system").is_dir():
+        start = ["systemd-run", "--quiet", "--scope", "--property=Delegate=yes", f"--unit={machine}"]
+    else:
+        start = ["sh", "-c", JOIN, "join", *map(str, _groups(machine)), "--"]
     with (place / "console").open("ab") as console:
         streams = {"stdin": subprocess.DEVNULL, "stdout": console, "stderr": console, "start_new_session": True}
-        if Path("/run/systemd/system").is_dir():
-            scope = ["systemd-run", "--quiet", "--scope", "--property=Delegate=yes", f"--unit={machine}"]
-            process = subprocess.Popen([*scope, *command], **streams)
-        else:
-            process = subprocess.Popen(command, preexec_fn=lambda: _enter_cgroup(machine), **streams)
+        process = subprocess.Popen([*start, *command], **streams)
     (place / "process.json").write_text(json.dumps({"pid": process.pid, "started": _started(process.pid)}))
 
 
@@ -58,11 +60,11 @@ def off(place, machine, number=BUTTON):
             if not select.select([ended], [], [], POWER_OFF)[0]:
                 raise Trouble(f"{machine} did not go off within {POWER_OFF} seconds")
             os.close(ended)
-    for group in CGROUPS:
-        for directory in sorted((group / machine).rglob("*/"), reverse=True):
-            directory.rmdir()
-        with contextlib.suppress(FileNotFoundError):
-            (group / machine).rmdir()
+    for group in _groups(machine):
+        # What the kernel has not emptied yet is used again or left: it holds nothing.
+        with contextlib.suppress(OSError):
+            for directory in [*sorted(group.rglob("*/"), reverse=True), group]:
+                directory.rmdir()
 
 
 def _started(pid):
@@ -74,9 +76,6 @@ def _started(pid):
     return None if state in "ZX" else rest[18]
 
 
-def _enter_cgroup(machine):
-    """Let this process have groups of its own where no systemd gives them: all nodes would share one tree else."""
-    for group in CGROUPS:
-        if (group / "cgroup.procs").exists():
-            (group / machine).mkdir(exist_ok=True)
-            (group / machine / "cgroup.procs").write_text(str(os.getpid()))
+def _groups(machine):
+    """Return a node's own control groups where no systemd gives them: all nodes would share one tree else."""
+    return [group / machine for group in CGROUPS if (group / "cgroup.procs").exists()]

@@ -22,7 +22,8 @@ class lab::controller {
     },
   }
 
-  # The second master has them from the first one.
+  # The second master has them from the first one. Privileges, character set and collation by the names that MariaDB gives
+  # them, for by any other they would be set again in every run.
   if $number == 1 {
     mysql_user { 'replication@%': password_hash => mysql::password('secret') }
     -> mysql_grant { 'replication@%/*.*':
@@ -34,11 +35,13 @@ class lab::controller {
     -> mysql_grant { 'gate@%/*.*':
       user       => 'gate@%',
       table      => '*.*',
-      privileges => ['REPLICATION CLIENT', 'SELECT'],
+      privileges => ['BINLOG MONITOR', 'SELECT'],
     }
     class { 'keystone::db::mysql':
       password      => 'secret',
       allowed_hosts => '%',
+      charset       => 'utf8mb3',
+      collate       => 'utf8mb3_general_ci',
     }
   }
 
