@@ -237,6 +237,8 @@ class Pass:
         self._looked = now
         for node in set().union(*self._looks.values()) & self._running.keys():
             self._grow_silent(node)
+        for jid in self._looks:
+            self._bus.forget(jid)
         self._looks.clear()
         for node, run in self._running.items():
             if not run.jids:

@@ -177,6 +177,9 @@ class Bus(transport.Bus):
                 self.nodes[node].hear(self, jid, function, kwargs or {})
         return jid
 
+    def forget(self, jid):
+        pass
+
     def next(self, wait):
         until = self.now + wait
         if not self._events or self._events[0][0] > until:
