@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from os_orchestrator import journal, plan, progress, resume, scheduler, transport, verdicts
+from os_orchestrator.node import supervisor
 from os_orchestrator.plan import Phase
 
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
@@ -108,7 +109,7 @@ class Pass:
         left = [node for node in phase.nodes if node not in self._kept]
         self._window = scheduler.Window(left, options["concurrency"], self._allowed)
         self._noop = deployment.plan.noop or options["noop"]
-        self._patience = options["lock_timeout"] + options["timeout"] + options["grace"]
+        self._patience = options["lock_timeout"] + options["timeout"] + supervisor.GRACE + options["grace"]
         self._retries = dict(options.get("retries") or {})
         self._running: dict[str, _Run] = {}
         self._attempts: dict[str, int] = {}

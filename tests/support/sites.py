@@ -36,12 +36,13 @@ class Site:
     def __init__(self, house, tmp_path, name):
         self.house, self.name, self.trace, self.writer = house, name, tmp_path / "trace", tmp_path / "writer"
         self._script = tmp_path / "note"
-        self._script.write_text(f'#!/bin/sh\necho "$1 $2 $(date +%s.%N)" >> {self.trace}\n')
+        self._script.write_text(f'#!/bin/sh\necho "$1 $2 $(date +%s.%N)" >> "${{TRACE:-{self.trace}}}"\n')
         self._script.chmod(0o755)
         self.trace.touch()
         self.define()
         for node in ("n1", "n2", "n3", "n4", "n5"):
             self.manifest(node)
+            house.wrap(node)
 
     def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20):
         text = ENVIRONMENT.format(
