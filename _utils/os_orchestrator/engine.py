@@ -19,6 +19,8 @@ from os_orchestrator.plan import Phase
 
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
 POLL_INTERVAL = 30
+#: How often a node that says nothing is pinged within its ``ping_timeout``.
+_PINGS = 3
 #: Seconds between two looks whether a node that another deployment works on is free.
 _HELD_INTERVAL = 1
 #: What of a phase's options is an argument of ``puppet_agent.run``.
@@ -79,7 +81,7 @@ def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], t
     keyed = [node for node in nodes if node in accepted]
     silence = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
     try:
-        answered = bus.call(keyed, "test.ping", timeout)
+        answered = bus.call(keyed, "test.ping", timeout, times=_PINGS)
     except transport.Unreachable as error:
         answered, silence = {}, f"it could not be asked: {error}"
     absent = {node: "it has no accepted key; see salt-key -L" for node in nodes if node not in accepted}

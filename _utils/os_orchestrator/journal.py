@@ -357,6 +357,9 @@ class Journal:
             }
             for phase in db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (row["id"],))
         }
+        if whole["state"] == "interrupted":
+            for phase in phases.values():
+                phase["state"] = "interrupted" if phase["state"] == "running" else phase["state"]
         for run in db.execute(
             "SELECT *, MAX(attempt) AS attempt FROM runs WHERE deployment = ?"
             " GROUP BY phase, pass, node ORDER BY phase, pass, started, node",
@@ -397,9 +400,16 @@ class Journal:
             if db.in_transaction:
                 db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise doors.Refused(f"the journal {self.path} cannot be used: {error}") from error
+            raise doors.Refused(f"the journal {self.path} cannot be used: {self._why(error)}") from error
         finally:
             db.close()
+
+    def _why(self, error: sqlite3.Error) -> str:
+        """Return what is wrong; SQLite calls a full disk by several names."""
+        with contextlib.suppress(OSError):
+            if not os.statvfs(self.path.parent).f_bavail:
+                return f"its disk is full ({error})"
+        return str(error)
 
     def _make(self) -> None:
         """Make the file beside its place and put it there when it is whole; who comes second takes the first one's."""

@@ -9,6 +9,7 @@ import subprocess
 
 import psutil
 import pytest
+from disks import fill, small_disk
 from sites import wait_until
 
 # What is done to the run's own report once Puppet has written it.
@@ -125,34 +126,12 @@ def test_the_report_is(house, site, what):
     assert "Traceback" not in result.stdout + result.stderr
 
 
-@contextlib.contextmanager
-def small_disk(place, size="64k"):
-    """A file system of its own, too small, in place of a directory; needs root."""
-    place.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "tmpfs", str(place)], capture_output=True, text=True
-    )
-    if done.returncode:
-        pytest.skip(f"file systems cannot be mounted here: {done.stderr.strip()}")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(place):
-    """Write until nothing more fits."""
-    with contextlib.suppress(OSError), (place / "filler").open("wb", buffering=0) as file:
-        while file.write(b"x" * 4096):
-            pass
-
-
 def node_cache(house, node):
     return next(house.root.glob(f"**/{node}/**/cache"))
 
 
 def test_the_nodes_disk_is_full_before(house, site):
-    with small_disk(node_cache(house, "n2") / "puppet_agent") as place:
+    with small_disk(node_cache(house, "n2") / "puppet_agent", "64k") as place:
         fill(place)
         result, node = pass_over(site)
     assert (result.returncode, node["verdict"]) == (1, "not_started")

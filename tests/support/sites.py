@@ -14,7 +14,7 @@ environments:
       storage: {storage}
       ring_builder: [n3]
       proxy: [n4]
-    puppet: {{lock_timeout: 5, ping_timeout: 4, grace: 5, timeout: {timeout}}}
+    puppet: {{lock_timeout: 5, ping_timeout: {ping_timeout}, grace: 5, timeout: {timeout}}}
     gates:
       writer:
         checks: [{{function: file.file_exists, role: compute, args: [{writer}]}}]
@@ -44,12 +44,13 @@ class Site:
             self.manifest(node)
             house.wrap(node)
 
-    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20):
+    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=4):
         text = ENVIRONMENT.format(
             name=self.name,
             endpoint=endpoint,
             storage=storage,
             timeout=timeout,
+            ping_timeout=ping_timeout,
             gate_timeout=gate_timeout,
             writer=self.writer,
         )
