@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import salt.client
 import salt.key
+import salt.utils.args
 import salt.utils.event
 import salt.utils.minions
-from salt.exceptions import SaltException
+from salt.exceptions import AuthenticationError
 
 from os_orchestrator import doors, interrupts, jobcache
 
@@ -93,17 +94,18 @@ class Bus:
 
     def publish(self, nodes: Iterable[str], function: str, kwargs: Mapping | None = None, args: Iterable = ()) -> str:
         """Send one job to an explicit list of nodes and return its jid. Raises :class:`Unreachable`."""
-        asked = list(nodes)
+        asked, arguments = list(nodes), salt.utils.args.condition_input(list(args), dict(kwargs or {}))
         try:
-            sent = self._client.run_job(asked, function, list(args), tgt_type="list", kwarg=dict(kwargs or {}))
-        except SaltException as error:
+            # Not run_job: where nothing matches it prints that on stdout, where the answer of a command belongs alone.
+            sent = self._client.pub(asked, function, arguments, tgt_type="list")
+        except AuthenticationError as error:
+            raise Unreachable(str(error) or "the master refuses this user") from error
+        except Exception as error:  # Salt's network code raises many kinds
             interrupts.check()
-            raise Unreachable(
-                str(error) or "the master's publisher does not answer; is salt-master running?"
-            ) from error
-        if not sent.get("jid"):
+            raise Unreachable("the master's publisher does not answer; is salt-master running?") from error
+        jid = str(sent.get("jid") or "0") if isinstance(sent, Mapping) else "0"
+        if jid == "0" or not (sent.get("minions") or self._client.opts.get("order_masters")):
             raise Unreachable("the master published nothing: it knows none of these nodes")
-        jid = str(sent["jid"])
         self._asked[jid] = frozenset(asked)
         return jid
 

@@ -130,7 +130,7 @@ def _in_parallel(function, items):
         return list(pool.map(function, items))
 
 
-def _puppet_settings(home):
+def puppet_settings(home):
     """Write a node's ``puppet.conf`` and return what its minion is told about its Puppet."""
     etc, var = home / "etc", home / "var"
     (etc / "code/environments/production").mkdir(parents=True)
@@ -159,7 +159,7 @@ def _house(factories, master_id, nodes, master_options, minion_options):
     master = factories.salt_master_daemon(master_id, overrides={**ours, **master_options})
     house = House(root, factories.python_executable, master)
     for node in nodes:
-        options = {**QUIET, "puppet_agent": _puppet_settings(house.puppet(node)), **minion_options}
+        options = {**QUIET, "puppet_agent": puppet_settings(house.puppet(node)), **minion_options}
         house.wrap(node)
         house.minions[node] = master.salt_minion_daemon(node, overrides=options)
     return house

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import typing
 
 import pytest
 import salt.config
@@ -94,7 +95,9 @@ class Client:
     def __init__(self, sent=None, error=None):
         self.sent, self.error, self.asked = sent, error, []
 
-    def run_job(self, target, function, args, **options):
+    opts: typing.ClassVar = {}
+
+    def pub(self, target, function, args, **options):
         self.asked.append((target, function, args, options))
         if self.error:
             raise self.error
@@ -140,15 +143,16 @@ def asking(*events, nodes=("a", "b"), **options):
 def test_a_job_is_published_to_a_list_of_nodes_and_nobody_else():
     ours = bus()
     assert ours.publish({"cmp*": 1}, "test.ping", {"a": 1}, (2,)) == "1"
-    assert ours._client.asked == [(["cmp*"], "test.ping", [2], {"tgt_type": "list", "kwarg": {"a": 1}})]
+    assert ours._client.asked == [(["cmp*"], "test.ping", [2, {"a": 1, "__kwarg__": True}], {"tgt_type": "list"})]
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (SaltClientError("The salt master could not be contacted."), "The salt master could not be contacted."),
-        (SaltReqTimeoutError("Message timed out"), "Message timed out"),
-        (AuthenticationError(""), "the master's publisher does not answer; is salt-master running?"),
+        (SaltClientError(), "the master's publisher does not answer; is salt-master running?"),
+        (SaltReqTimeoutError("Message timed out"), "the master's publisher does not answer; is salt-master running?"),
+        (OSError("no such socket"), "the master's publisher does not answer; is salt-master running?"),
+        (AuthenticationError("not you"), "not you"),
     ],
 )
 def test_what_cannot_be_published_is_a_sentence(error, said):
@@ -157,7 +161,9 @@ def test_what_cannot_be_published_is_a_sentence(error, said):
     assert str(unreachable.value) == said
 
 
-@pytest.mark.parametrize("sent", [{}, {"jid": "", "minions": []}, {"minions": ["cmp1"]}])
+@pytest.mark.parametrize(
+    "sent", [{}, "", {"jid": "", "minions": []}, {"jid": "0"}, {"jid": "7", "minions": []}, {"minions": ["cmp1"]}]
+)
 def test_a_job_without_an_id_was_not_published(sent):
     with pytest.raises(transport.Unreachable, match="it knows none of these nodes"):
         bus(sent=sent).publish(["zz"], "test.ping")
