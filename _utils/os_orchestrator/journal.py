@@ -39,6 +39,7 @@ CREATE TABLE runs (
     node TEXT NOT NULL, attempt INTEGER NOT NULL, run_id TEXT NOT NULL, verdict TEXT, reason TEXT NOT NULL DEFAULT '',
     note TEXT NOT NULL DEFAULT '', seconds REAL, started REAL, ended REAL, details TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (deployment, phase, pass, node, attempt)) WITHOUT ROWID;
+CREATE INDEX runs_that_go_on ON runs (node) WHERE verdict IS NULL;
 CREATE TABLE rounds (
     deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, round INTEGER NOT NULL,
     at REAL NOT NULL, good INTEGER NOT NULL, answers TEXT NOT NULL,
@@ -223,17 +224,49 @@ class Journal:
             took = "SELECT ended - started FROM deployments WHERE id = ?"
             return db.execute(took, (deployment,)).fetchone()[0]
 
-    def run_started(self, deployment: str, phase: int, node: str, run_id: str, attempt: int, passing: int = 1) -> None:
-        self._do(
-            "REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(deployment, phase, passing, node, attempt, run_id, time.time()),
-        )
+    def runs_started(
+        self, deployment: str, phase: int, runs: Iterable[tuple[str, str, int]], passing: int = 1
+    ) -> dict[str, Claim]:
+        """
+        Record runs that start now, each ``(node, run_id, attempt)``, and return those that may not, by node.
+
+        A node on which a deployment of another environment runs Puppet may not; whose claim that is, is returned.
+        """
+        runs = list(runs)
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            held = self._at_work(db, deployment, [node for node, _, _ in runs])
+            db.executemany(
+                "REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (deployment, phase, passing, node, attempt, run_id, time.time())
+                    for node, run_id, attempt in runs
+                    if node not in held
+                ],
+            )
+        return held
+
+    def _at_work(self, db: sqlite3.Connection, deployment: str, nodes: list[str]) -> dict[str, Claim]:
+        """Return the nodes on which another deployment that is alive runs Puppet, and its claim."""
+        rows = db.execute(
+            "SELECT node, deployment, environment FROM runs JOIN deployments ON id = deployment"
+            " WHERE verdict IS NULL AND runs.started IS NOT NULL AND state = 'running' AND deployment != ?"
+            " AND node IN (SELECT value FROM json_each(?))",
+            (deployment, json.dumps(nodes)),
+        ).fetchall()
+        claims = {environment: self._holder(db, environment) for environment in {row["environment"] for row in rows}}
+        found = {row["node"]: (row["deployment"], claims[row["environment"]]) for row in rows}
+        return {
+            node: claim for node, (its, claim) in found.items() if claim and claim.alive and claim.deployment == its
+        }
 
     def run_noted(self, deployment: str, phase: int, node: str, attempt: int, note: str, passing: int = 1) -> None:
-        """Record what is known of a run that goes on: silent since when, waiting for a lock."""
+        """Record what is known of a run that goes on or has to wait: silent since when, for whom it waits."""
         self._do(
-            "UPDATE runs SET note = ? WHERE deployment = ? AND phase = ? AND pass = ? AND node = ? AND attempt = ?",
-            *(note, deployment, phase, passing, node, attempt),
+            "INSERT INTO runs (deployment, phase, pass, node, attempt, run_id, note) VALUES (?, ?, ?, ?, ?, '', ?)"
+            " ON CONFLICT DO UPDATE SET note = excluded.note",
+            *(deployment, phase, passing, node, attempt, note),
         )
 
     def run_ended(

@@ -16,6 +16,7 @@ from pathlib import Path
 import attr
 import psutil
 import pytest
+from sites import Site, wait_until
 
 TREE = ("_modules", "_output", "_runners", "_states", "_utils", "orch")
 BIN = Path(sys.executable).parent
@@ -205,3 +206,35 @@ def _every_minion_is_up(request):
         for node, minion in house.minions.items():
             if not minion.is_running():
                 house.start_minion(node)
+
+
+@pytest.fixture
+def site(house, tmp_path, request):
+    """An environment of the test's own on the nodes of the house, whose manifests write down when they run."""
+    return Site(house, tmp_path, f"e{abs(hash(request.node.nodeid)) % 10**9}")
+
+
+@pytest.fixture
+def started(site, house):
+    """Return a function that starts a deployment which takes some seconds on n1, and waits until Puppet works there."""
+    processes = []
+
+    def start(*arguments, seconds=6):
+        site.manifest("n1", seconds=seconds)
+        # A group of its own, as a shell gives it to a command: what a terminal's Ctrl-C reaches.
+        process = subprocess.Popen(
+            house.command("salt-run", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        wait_until(lambda: "n1" in site.ran())
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -111,8 +111,11 @@ def test_each_step_is_in_the_journal_before_anyone_is_told():
     record.told = order
     rehearsal.run()
     names = [step if isinstance(step, str) else step[0] for step in order]
-    pairs = [("run_started", "told node/started"), ("run_ended", "told node/ended")]
-    assert names == [name for pair in pairs for _ in "ab" for name in pair]
+    assert names == [
+        "runs_started",
+        *["told node/started"] * 2,
+        *["run_ended", "told node/ended"] * 2,
+    ]
 
 
 def test_the_journal_has_it_all(tmp_path):
@@ -358,6 +361,30 @@ def test_a_lost_node_may_be_tried_again():
     rehearsal, outcomes = rehearse(node, Node("b"), retries={"lost": 1})
     assert outcomes["a"].verdict == "changed"
     assert [step["verdict"] for step in rehearsal.sink.of("node/ended")] == ["changed", "lost", "changed"]
+
+
+# -- nodes that others work on -------------------------------------------------------------------------------------
+
+
+def claim():
+    return journal.Claim("other", "66", "bob", 1, 0.0, True)
+
+
+def test_a_node_that_another_deployment_works_on_waits_and_the_others_do_not():
+    record = Record(held=[{"a": claim()}, {"a": claim()}, {"a": claim()}])
+    rehearsal, outcomes = rehearse(*named("a", "b", "c"), concurrency=1, record=record)
+    assert {node: found.verdict for node, found in outcomes.items()} == dict.fromkeys("abc", "changed")
+    assert [asked for _, asked, _ in rehearsal.bus.asked("puppet_agent.run")] == [["b"], ["c"], ["a"]]
+    (note,) = rehearsal.sink.of("node/noted")
+    assert note["note"] == "waits, deployment 66 of environment other runs Puppet there"
+
+
+def test_a_node_that_others_work_on_for_too_long_is_busy():
+    rehearsal, outcomes = rehearse(*named("a", "b"), record=Record(held=[{"a": claim()}] * 1000), max_failures=1)
+    assert {node: found.verdict for node, found in outcomes.items()} == {"a": "busy", "b": "changed"}
+    assert "deployment 66 of environment other runs Puppet there, waited 1" in outcomes["a"].reason
+    assert outcomes["a"].reason.endswith("(lock_timeout)")
+    assert not rehearsal.bus.nodes["a"].made
 
 
 # -- the operator --------------------------------------------------------------------------------------------------

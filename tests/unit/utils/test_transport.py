@@ -7,7 +7,7 @@ import pytest
 import salt.config
 from hypothesis import given
 from hypothesis import strategies as st
-from os_orchestrator import doors, transport
+from os_orchestrator import doors, jobcache, transport
 from os_orchestrator.transport import Return, Started
 from salt.exceptions import AuthenticationError, SaltClientError, SaltReqTimeoutError
 
@@ -37,7 +37,7 @@ def test_returns_and_starts_of_minions_are_heard(heard, read):
     assert transport._read(heard) == read
 
 
-def test_who_has_answered_is_said_by_the_master_and_not_by_the_answer():
+def test_who_has_answered_is_said_by_the_tag_and_not_by_the_answer():
     lie = event("salt/job/7/ret/evil", {"id": "cmp1", "jid": "8", "return": True, "retcode": 0, "tag": "x"})
     assert transport._read(lie) == Return("evil", "7", True, 0)
     assert transport._read(event("salt/minion/evil/start", {"id": "cmp1"})) == Started("evil")
@@ -112,9 +112,28 @@ class Events:
         return self.events.pop(0) if self.events else time.sleep(wait)
 
 
-def bus(*events, **client):
+class JobCache:
+    """What stands for the master's job cache: what was stored, and after how many looks it is there."""
+
+    def __init__(self, stored, after=0):
+        self.stored, self.looks = stored, dict.fromkeys(stored, after)
+
+    def find(self, jid, node):
+        self.looks[jid, node] = self.looks.get((jid, node), 0) - 1
+        return self.stored.get((jid, node)) if self.looks[jid, node] < 0 else None
+
+
+def bus(*events, answers=None, **client):
+    """Return a bus with these events to come; without ``answers`` the master keeps none, and events are believed."""
     made = transport.Bus({"conf_file": "/nowhere"})
-    made._client, made._events = Client(**client), Events(*events)
+    made._client, made._events, made._answers = Client(**client), Events(*events), answers
+    return made
+
+
+def asking(*events, nodes=("a", "b"), **options):
+    """Return a bus on which these nodes were asked job 1."""
+    made = bus(*events, **options)
+    made.publish(nodes, "test.ping")
     return made
 
 
@@ -145,7 +164,7 @@ def test_a_job_without_an_id_was_not_published(sent):
 
 
 def test_the_next_of_ours_is_returned_and_all_else_is_passed_over():
-    ours = bus(None, event("salt/auth", {}), returned("a", "1", True), returned("b", "1", True))
+    ours = asking(None, event("salt/auth", {}), returned("a", "1", True), returned("b", "1", True))
     assert ours.next(5).node == "a"
     assert ours.next(5).node == "b"
 
@@ -155,6 +174,43 @@ def test_silence_is_nothing_in_the_time_that_was_given(wait):
     began = time.monotonic()
     assert bus().next(wait) is None
     assert time.monotonic() - began < 2
+
+
+def test_what_is_believed_is_what_the_master_has_stored():
+    stored = {("1", "a"): jobcache.Stored({"really": "said"}, 1)}
+    ours = asking(returned("a", "1", "a rumour"), answers=JobCache(stored, after=3))
+    assert ours.next(5) == Return("a", "1", {"really": "said"}, 1)
+    assert ours.next(0.05) is None
+
+
+def test_an_answer_that_is_announced_and_never_stored_is_none():
+    forged = returned("a", "1", True)
+    ours = asking(forged, forged, answers=JobCache({}))
+    assert ours.next(0.1) is None
+    assert ours.call(["b"], "test.ping", 0.1) == {}
+
+
+@pytest.mark.parametrize(("jid", "node"), [("7", "a"), ("1", "evil"), ("1", "../../b")])
+def test_answers_to_other_jobs_and_of_other_nodes_are_not_even_looked_for(jid, node):
+    cache = JobCache({})
+    assert asking(returned(node, jid, True), answers=cache).next(0.05) is None
+    assert not cache.looks
+
+
+def test_a_job_that_is_forgotten_has_no_more_answers():
+    ours = asking(returned("a", "1", True))
+    ours.forget("1")
+    assert ours.next(0.05) is None
+
+
+def test_time_passes_on_a_bus_that_is_never_quiet():
+    class Noise:
+        def get_event(self, **_options):
+            return returned("zz", "9", True)
+
+    ours = asking()
+    ours._events = Noise()
+    assert ours.next(0.05) is None
 
 
 def test_a_call_returns_the_answers_to_it_of_those_who_were_asked():
