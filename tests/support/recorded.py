@@ -67,9 +67,8 @@ class Recorder:
         stopped = False
         while waiting or running:
             while waiting and not stopped and len(running) < window:
-                node = waiting.pop(0)
-                run_id = f"{self.id}-{number}-1-1"
-                self.journal.run_started(self.id, number, node, run_id, 1)
+                node, run_id = waiting.pop(0), f"{self.id}-{number}-1-1"
+                self.journal.runs_started(self.id, number, [(node, run_id, 1)])
                 heapq.heappush(running, (self.clock.now + seconds * self.chance.uniform(0.6, 1.6), node, run_id))
             if not running:
                 break

@@ -54,6 +54,7 @@ def _part(record: journal.Journal, deployment: str) -> dict | None:
     if whole is None or outline is None:
         return None
     part = report.summary(whole)
+    part["selection"] = {name: whole["arguments"].get(name) for name in ("nodes", "from_phase")}
     rounds = record.rounds(deployment)
     for row, drawn, full in zip(part["phases"], outline["phases"], whole["phases"], strict=True):
         row["asked"] = drawn["nodes"]

@@ -210,6 +210,13 @@ PAGE = """\
 <h3>Excluded</h3>
 <ul>{% for node, why in story.excluded.items() %}<li><b>{{ node }}</b>: {{ why }}</li>{% endfor %}</ul>
 {% endif %}
+{% if story.selection.nodes or story.selection.from_phase %}
+<h3>Not asked</h3>
+<ul>
+{% if story.selection.nodes %}<li>nodes other than {{ names(story.selection.nodes, 50) }}</li>{% endif %}
+{% if story.selection.from_phase %}<li>phases before {{ story.selection.from_phase }}</li>{% endif %}
+</ul>
+{% endif %}
 </section>
 
 <div>

@@ -15,7 +15,7 @@ from os_orchestrator import progress, verdicts
 
 WIDTH = 980
 #: What the names of nodes may take at the left, and what is kept free for words behind the last bar.
-_LEFT, _RIGHT = (70, 200), 130
+_LEFT, _RIGHT = (90, 200), 130
 #: Between two parts, and what a part has at least.
 _GAP, _LEAST = 64, 48
 _ROW, _BAR = 18, 11
@@ -120,6 +120,7 @@ class Timeline:
         else:
             for span, row in drawn:
                 self._gate(chart, span, row)
+            chart.words.append(Words(self._left - 8, _ROW + 11, "rounds", "name", "end"))
             chart.height += _ROW
         return chart
 
@@ -147,7 +148,6 @@ class Timeline:
             x, end = span.at(stretch["since"] if number else row["started"]), span.at(stretch["until"])
             bar = Bar(x, _ROW + 2, max(end - x, 2), _BAR, "open" if stretch["good"] else "held", told(stretch))
             chart.bars.append(bar)
-        chart.words.append(Words(self._left - 8, _ROW + 11, "rounds", "name", "end"))
 
     def _edge(self, x: float) -> float:
         """Return where the part that lies at ``x`` ends for words."""
@@ -175,22 +175,24 @@ class Timeline:
         """Draw the attempts of one node, each with its verdict behind it where there is room."""
         y, shapes = chart.height, [self._attempt(span, run, chart.height + 3, _BAR) for span, run in attempts]
         chart.words.append(Words(self._left - 8, y + 13, _short(node.removesuffix(suffix)), "name", "end", node))
+        since = self._left
         for number, (bar, words) in enumerate(shapes):
             chart.bars.append(bar)
-            following = shapes[number + 1][0].x if number + 1 < len(shapes) else None
-            chart.words += self._beside(bar, y + 12.5, words, following)
+            until = shapes[number + 1][0].x if number + 1 < len(shapes) else WIDTH
+            chart.words += self._beside(bar, y + 12.5, words, since, min(until, self._edge(bar.x)))
+            since = bar.x + bar.width
         chart.height += _ROW
 
-    def _beside(self, bar: Bar, y: float, words: str, following: float | None) -> list[Words]:
-        """Return what is said of a bar where there is room: behind it, in it, or, of the last one, before it."""
+    @staticmethod
+    def _beside(bar: Bar, y: float, words: str, since: float, until: float) -> list[Words]:
+        """Return what is said of a bar where there is room from ``since`` to ``until``: behind it, in it, before it."""
         behind, length = bar.x + bar.width + 5, len(words) * _LETTER
-        until = min(self._edge(bar.x), WIDTH if following is None else following)
-        bad = "bad" if bar.kind == "bad" else ""
+        kind = "small bad" if bar.kind == "bad" else "small"
         if behind + length <= until:
-            return [Words(behind, y, words, f"small {bad}")]
+            return [Words(behind, y, words, kind)]
         if length + 8 <= bar.width:
             return [Words(bar.x + 5, y, words, f"inside {bar.kind}")]
-        return [] if following else [Words(bar.x - 5, y, words, f"small {bad}", "end")]
+        return [Words(bar.x - 5, y, words, kind, "end")] if bar.x - 5 - length >= since else []
 
     def _dense(self, chart: Chart, nodes: list[str], attempts: Mapping[str, list], what: str) -> None:
         """Draw a line for each node, in the order in which they started."""
@@ -210,7 +212,7 @@ class Timeline:
     def _attempt(self, span: _Span, run: Mapping, y: float, height: float) -> tuple[Bar, str]:
         """Return one attempt as a bar, and its words; one that has no start is a mark where it was settled."""
         verdict = run["verdict"]
-        word = verdict or "no verdict"
+        word = verdict or ("no verdict" if run["started"] else "waiting")
         title = f"{run['node']}: {word}" + (f", {run['reason'] or run['note']}" if run["reason"] or run["note"] else "")
         if not run["started"]:
             x = span.at(run["ended"] or span.since)
