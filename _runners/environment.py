@@ -6,8 +6,9 @@ They are in the pillar of the id ``os-orchestrator``, which belongs to no minion
 
 import re
 import textwrap
+from pathlib import Path
 
-from os_orchestrator import doors, environment, transport
+from os_orchestrator import conversion, doors, environment, transport
 
 __func_alias__ = {"list_": "list"}
 
@@ -208,6 +209,35 @@ def validate(environment=None):
     entries = {name: entry for name, (entry, _) in judged.items()}
     good = all(entry["valid"] for entry in entries.values())
     return doors.answer({"environments": entries, "text": "\n".join(lines)}, doors.OK if good else doors.ERROR)
+
+
+@doors.runner
+def convert(path, name="converted"):
+    """
+    Turn the node file of the MCollective orchestrator of 2012 (``name: {ip, role}``) into an environment's pillar.
+
+    path
+        The file, such as ``nodes.yaml``.
+
+    name
+        What the environment is to be called, for example ``prod``; the file has no name for it.
+
+    Returns ``{environment, text}``. The text is an SLS for the pillar; its comments say what the file could not know.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run environment.convert nodes.yaml prod > /srv/pillar/environments/prod.sls
+    """
+    file = Path(str(path)).expanduser()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise doors.Refused(f"{file} cannot be read: {why}; name the file with the nodes") from error
+    converted = conversion.convert(text, file.name, str(name))
+    return doors.answer({"environment": str(name), "text": converted.rstrip()})
 
 
 def _roles(definition):
