@@ -4,32 +4,15 @@ The environments that the pillar defines: which there are, what each comes to, a
 They are in the pillar of the id ``os-orchestrator``, which belongs to no minion; see ``docs/environment.md``.
 """
 
-import re
 import textwrap
 from pathlib import Path
 
-from os_orchestrator import conversion, doors, environment, transport
+from os_orchestrator import conversion, doors, environment, masks, transport
 
 __func_alias__ = {"list_": "list"}
 
-_SECRET = re.compile(r"passw(or)?d|pass(phrase)?$|pwd|secret|token|credential|private|key$|key_?(material|data)", re.I)
-_KEY_MATERIAL = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
-_IN_A_URL = re.compile(r"(://[^/:@\s]*:)[^@\s]+@")
-_MASK = "********"
 
-
-# -- masked values -------------------------------------------------------------------------------------------------
-
-
-def _masked(value, secret=False):
-    """Return a value with what its key or its own look says is secret masked."""
-    if isinstance(value, dict):
-        return {key: _masked(item, secret or bool(_SECRET.search(key))) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_masked(item, secret) for item in value]
-    if secret or _KEY_MATERIAL.search(str(value)):
-        return _MASK
-    return _IN_A_URL.sub(rf"\g<1>{_MASK}@", value) if isinstance(value, str) else value
+# -- plain data ----------------------------------------------------------------------------------------------------
 
 
 def _shown(found):
@@ -56,7 +39,7 @@ def _gate(gate):
 
 def _check(check):
     asked = {name: getattr(check, name) for name in ("function", "role", "key", "timeout")}
-    return {**asked, **_masked({"args": check.args, "kwargs": dict(check.kwargs), "expect": check.expect})}
+    return {**asked, **masks.masked({"args": check.args, "kwargs": dict(check.kwargs), "expect": check.expect})}
 
 
 # -- text ----------------------------------------------------------------------------------------------------------
