@@ -360,7 +360,13 @@ def _result(deployment, said):
     The journal and the orchestration must both say that it succeeded; a deployment that the journal does not know
     was never begun.
     """
-    found = journal.of(__opts__).deployment(deployment)
+    try:
+        found = journal.of(__opts__).deployment(deployment)
+    except doors.Refused as error:
+        if not orchestration.begun(deployment):
+            raise
+        sentence = f"{error}; the runs on the nodes go on, and deployment.resume takes them up once that is mended"
+        return doors.answer({"error": sentence}, 1)
     if found is None:
         raise doors.Refused(said or "the scenario has begun no deployment; does it have a phase?")
     summary = report.summary(found)

@@ -14,10 +14,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from os_orchestrator import journal, plan, progress, resume, scheduler, transport, verdicts
+from os_orchestrator.node import supervisor
 from os_orchestrator.plan import Phase
 
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
 POLL_INTERVAL = 30
+#: How often a node that says nothing is pinged within its ``ping_timeout``.
+_PINGS = 3
 #: Seconds between two looks whether a node that another deployment works on is free.
 _HELD_INTERVAL = 1
 #: What of a phase's options is an argument of ``puppet_agent.run``.
@@ -78,7 +81,7 @@ def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], t
     keyed = [node for node in nodes if node in accepted]
     silence = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
     try:
-        answered = bus.call(keyed, "test.ping", timeout)
+        answered = bus.call(keyed, "test.ping", timeout, times=_PINGS)
     except transport.Unreachable as error:
         answered, silence = {}, f"it could not be asked: {error}"
     absent = {node: "it has no accepted key; see salt-key -L" for node in nodes if node not in accepted}
@@ -108,7 +111,7 @@ class Pass:
         left = [node for node in phase.nodes if node not in self._kept]
         self._window = scheduler.Window(left, options["concurrency"], self._allowed)
         self._noop = deployment.plan.noop or options["noop"]
-        self._patience = options["lock_timeout"] + options["timeout"] + options["grace"]
+        self._patience = options["lock_timeout"] + options["timeout"] + supervisor.GRACE + options["grace"]
         self._retries = dict(options.get("retries") or {})
         self._running: dict[str, _Run] = {}
         self._attempts: dict[str, int] = {}

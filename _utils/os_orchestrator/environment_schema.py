@@ -113,7 +113,11 @@ _PUPPET: dict[str, dict[str, Any]] = {
     },
     **_PHASE,
     "ping_timeout": _seconds("Seconds in which a node must answer before a phase starts.", 15),
-    "grace": _seconds("Seconds past `lock_timeout` and `timeout` until a silent node counts as lost.", 60, 0),
+    "grace": _seconds(
+        "Seconds past `lock_timeout` and `timeout`, and past the 10 in which a node ends a run, until it is lost.",
+        60,
+        0,
+    ),
 }
 _OF_A_ROLE = {"$ref": "#/$defs/puppet", "description": "What differs for this role: any key of `puppet`."}
 _OF_A_PHASE = {

@@ -344,14 +344,15 @@ class Journal:
             row = db.execute("SELECT * FROM deployments WHERE id = ?", (deployment,)).fetchone()
             if row is None:
                 return None
-            phases = self._phases(db, deployment)
+            head = self._head(db, row)
+            phases = self._phases(db, head)
             for run in db.execute(
                 "SELECT phase, pass, node, attempt, verdict, reason, note, seconds, started, ended FROM runs"
                 " WHERE deployment = ? ORDER BY phase, pass, attempt, started, node",
                 (deployment,),
             ):
                 phases[run["phase"]]["runs"].append(dict(run))
-            return {**self._head(db, row), "phases": list(phases.values())}
+            return {**head, "phases": list(phases.values())}
 
     def rounds(self, deployment: str) -> list[dict]:
         """
@@ -378,7 +379,8 @@ class Journal:
         return head
 
     def _whole(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
-        whole, phases = self._head(db, row), self._phases(db, row["id"])
+        whole = self._head(db, row)
+        phases = self._phases(db, whole)
         for run in db.execute(
             "SELECT *, MAX(attempt) AS attempt FROM runs WHERE deployment = ?"
             " GROUP BY phase, pass, node ORDER BY phase, pass, started, node",
@@ -393,11 +395,15 @@ class Journal:
         return {**whole, "phases": list(phases.values())}
 
     @staticmethod
-    def _phases(db: sqlite3.Connection, deployment: str) -> dict[int, dict]:
+    def _phases(db: sqlite3.Connection, head: Mapping) -> dict[int, dict]:
         """Return the phases of a deployment by number, each still without its ``runs``."""
-        rows = db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (deployment,))
+        rows = db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (head["id"],))
         lists = ("roles", "nodes")
-        return {row["number"]: {**row, **{name: json.loads(row[name]) for name in lists}, "runs": []} for row in rows}
+        phases = {row["number"]: {**row, **{name: json.loads(row[name]) for name in lists}, "runs": []} for row in rows}
+        if head["state"] == "interrupted":
+            for phase in phases.values():
+                phase["state"] = "interrupted" if phase["state"] == "running" else phase["state"]
+        return phases
 
     # -- the file ------------------------------------------------------------------------------------------------
 
@@ -426,9 +432,16 @@ class Journal:
             if db.in_transaction:
                 db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise doors.Refused(f"the journal {self.path} cannot be used: {error}") from error
+            raise doors.Refused(f"the journal {self.path} cannot be used: {self._why(error)}") from error
         finally:
             db.close()
+
+    def _why(self, error: sqlite3.Error) -> str:
+        """Return what is wrong; SQLite calls a full disk by several names."""
+        with contextlib.suppress(OSError):
+            if not os.statvfs(self.path.parent).f_bavail:
+                return f"its disk is full ({error})"
+        return str(error)
 
     def _make(self) -> None:
         """Make the file beside its place and put it there when it is whole; who comes second takes the first one's."""

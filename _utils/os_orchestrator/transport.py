@@ -153,20 +153,33 @@ class Bus:
         return None
 
     def call(
-        self, nodes: Iterable[str], function: str, timeout: float, kwargs: Mapping | None = None, args=()
+        self,
+        nodes: Iterable[str],
+        function: str,
+        timeout: float,
+        kwargs: Mapping | None = None,
+        args: Iterable = (),
+        times: int = 1,
     ) -> dict[str, Return]:
-        """Run a function on nodes and return the answers that came within ``timeout`` seconds, by node."""
-        asked = set(nodes)
-        answers: dict[str, Return] = {}
-        if not asked:
-            return answers
-        jid = self.publish(asked, function, kwargs, args)
-        end = time.monotonic() + timeout
-        while asked - answers.keys() and time.monotonic() < end:
-            heard = self.next(end - time.monotonic())
-            if isinstance(heard, Return) and heard.jid == jid and heard.node in asked:
-                answers.setdefault(heard.node, heard)
-        self.forget(jid)
+        """
+        Run a function on nodes and return the answers that came within ``timeout`` seconds, by node.
+
+        Those that are silent are asked up to ``times`` in that span: a minion that is just connecting hears no job.
+        """
+        silent, answers, jids = set(nodes), {}, set()
+        began, args = time.monotonic(), list(args)
+        for number in range(1, times + 1):
+            if not silent:
+                break
+            jids.add(self.publish(silent, function, kwargs, args))
+            until = began + timeout * number / times
+            while silent and time.monotonic() < until:
+                heard = self.next(until - time.monotonic())
+                if isinstance(heard, Return) and heard.jid in jids and heard.node in silent:
+                    answers[heard.node] = heard
+                    silent.remove(heard.node)
+        for jid in jids:
+            self.forget(jid)
         return answers
 
     def fire(self, tag: str, data: Mapping) -> None:

@@ -14,7 +14,7 @@ environments:
       storage: {storage}
       ring_builder: [n3]
       proxy: [n4]
-    puppet: {{lock_timeout: 5, ping_timeout: 4, grace: 5, timeout: {timeout}}}
+    puppet: {{lock_timeout: 5, ping_timeout: {ping_timeout}, grace: 5, timeout: {timeout}}}
     gates:
       writer:
         checks: [{{function: file.file_exists, role: compute, args: [{writer}]}}]
@@ -36,19 +36,21 @@ class Site:
     def __init__(self, house, tmp_path, name):
         self.house, self.name, self.trace, self.writer = house, name, tmp_path / "trace", tmp_path / "writer"
         self._script = tmp_path / "note"
-        self._script.write_text(f'#!/bin/sh\necho "$1 $2 $(date +%s.%N)" >> {self.trace}\n')
+        self._script.write_text(f'#!/bin/sh\necho "$1 $2 $(date +%s.%N)" >> "${{TRACE:-{self.trace}}}"\n')
         self._script.chmod(0o755)
         self.trace.touch()
         self.define()
         for node in ("n1", "n2", "n3", "n4", "n5"):
             self.manifest(node)
+            house.wrap(node)
 
-    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20):
+    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=4):
         text = ENVIRONMENT.format(
             name=self.name,
             endpoint=endpoint,
             storage=storage,
             timeout=timeout,
+            ping_timeout=ping_timeout,
             gate_timeout=gate_timeout,
             writer=self.writer,
         )

@@ -231,6 +231,17 @@ def test_a_call_returns_what_has_come_in_its_time():
     assert list(bus(returned("a", "1", True)).call(["a", "b"], "test.ping", 0.05)) == ["a"]
 
 
+def test_those_who_are_silent_are_asked_again_and_an_answer_to_any_asking_counts():
+    ours = bus(returned("a", "1", True))
+    assert list(ours.call(["a", "b"], "test.ping", 0.2, times=3)) == ["a"]
+    assert [sorted(target) for target, *_ in ours._client.asked] == [["a", "b"], ["b"], ["b"]]
+    late = bus(None, returned("zz", "1", True), returned("a", "1", "late"))
+    late._events.get_event = (lambda real: lambda wait, **o: time.sleep(wait) or real(wait, **o))(
+        late._events.get_event
+    )
+    assert late.call(["a"], "test.ping", 0.3, times=3)["a"].answer == "late"
+
+
 def test_a_call_to_nobody_publishes_nothing():
     ours = bus()
     assert ours.call([], "test.ping", 5) == {}
