@@ -15,7 +15,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    install_requires=["salt>=3006,<3009", "PyYAML", "jsonschema"],
+    install_requires=["salt>=3006,<3009", "PyYAML", "Jinja2", "jsonschema"],
     extras_require={
         "live": ["rich"],
         "mysql": ["PyMySQL"],

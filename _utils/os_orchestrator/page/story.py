@@ -14,6 +14,8 @@ from os_orchestrator import journal, report, verdicts
 #: How many deployments of a chain of resumed ones are told; earlier ones have pages of their own.
 _PARTS = 5
 _SLOWEST = 15
+#: Seconds from which on a resource is slow at all.
+_SLOW_FROM = 0.1
 #: Lines of Puppet's output that say why something went wrong.
 _TELLING = re.compile(r"(Warning|Err(or)?|Alert|Emerg|Crit(ical)?)\b")
 
@@ -164,7 +166,7 @@ def slowest(parts: Iterable[Mapping], most: int = _SLOWEST) -> list[dict]:
     found: dict[str, dict] = {}
     for phase, node, row in _slow(parts):
         name, seconds = str(row.get("resource")), row.get("seconds")
-        if not isinstance(seconds, (int, float)) or seconds <= 0:
+        if not isinstance(seconds, (int, float)) or seconds < _SLOW_FROM:
             continue
         entry = found.setdefault(name, {"resource": name, "seconds": 0, "runs": 0, "together": 0})
         entry["runs"] += 1

@@ -37,7 +37,9 @@ PAGE = """\
 <ul>
 {% for row in each.failures[:8] %}
 <li><code>{{ row.resource }}</code>: {{ row.message }}
-{% if row.file %}<span class="where">{{ row.file }}{{ ':' ~ row.line if row.line }}</span>{% endif %}</li>
+{% if row.file and row.file|string not in row.message|string %}
+<span class="where">{{ row.file }}{{ ':' ~ row.line if row.line }}</span>
+{% endif %}</li>
 {% endfor %}
 {% if each.failures|length > 8 %}<li>and {{ each.failures|length - 8 }} more</li>{% endif %}
 </ul>
@@ -263,7 +265,7 @@ PAGE = """\
 </tbody>
 </table>
 {% else %}
-<p>No run has told how long its resources took.</p>
+<p>No run has told of a resource that took a tenth of a second.</p>
 {% endif %}
 </section>
 </div>
@@ -356,7 +358,7 @@ tfoot td { font-weight: 600; }
 td:last-child, th:last-child { padding-right: 0; }
 .nodes .name { white-space: nowrap; }
 .nodes .said { width: 65%; }
-.phase { margin-bottom: 14px; }
+.phase { margin: 8px 0 14px; }
 .phase h3 { margin-bottom: 2px; }
 .rounds li.held::marker { color: var(--tolerated); }
 .rounds li.good::marker { color: var(--open); }

@@ -85,7 +85,7 @@ class Timeline:
     """
 
     def __init__(self, parts: Iterable[Mapping], now: float, clock: Callable[[float], str]):
-        self._parts, self._now, self._clock = list(parts), now, clock
+        self._parts, self._clock = list(parts), clock
         ends = [max(_end(part, now), part["started"] + 0.001) for part in self._parts]
         times = [(part["started"], end) for part, end in zip(self._parts, ends, strict=True)]
         self._left = _gutter(self._parts)
@@ -93,17 +93,19 @@ class Timeline:
 
     def axis(self) -> Chart:
         """Return the axis: the time of day at which each part begins, and the time since then."""
-        chart = Chart(52, lines=[(x, kind, 16) for x, kind, _ in self._lines() if kind == "edge"])
+        # What lies between two parts is said above all else.
+        top = 14 if len(self._spans) > 1 else 0
+        chart = Chart(top + 38, lines=[(x, kind, top + 2) for x, kind, _ in self._lines() if kind == "edge"])
         for span, after in zip(self._spans, [None, *self._spans], strict=False):
             if after:
                 pause = progress.duration(span.since - after.until)
                 chart.words.append(Words(span.x - _GAP / 2, 11, f"{pause} later", "cut", "middle"))
-            chart.words.append(Words(span.x, 28, self._clock(span.since), "clock"))
+            chart.words.append(Words(span.x, top + 14, self._clock(span.since), "clock"))
             step = _step(span)
             for number in range(_count(span, step)):
                 x = span.at(span.since + number * step)
                 if number == 0 or x < span.x + span.width - 4 * _LETTER:
-                    chart.words.append(Words(x, 46, _elapsed(number * step), "tick"))
+                    chart.words.append(Words(x, top + 32, _elapsed(number * step), "tick"))
         return chart
 
     def phase(self, name: str) -> Chart | None:
@@ -211,18 +213,17 @@ class Timeline:
 
     def _attempt(self, span: _Span, run: Mapping, y: float, height: float) -> tuple[Bar, str]:
         """Return one attempt as a bar, and its words; one that has no start is a mark where it was settled."""
-        verdict = run["verdict"]
-        word = verdict or ("no verdict" if run["started"] else "waiting")
-        title = f"{run['node']}: {word}" + (f", {run['reason'] or run['note']}" if run["reason"] or run["note"] else "")
+        verdict, why = run["verdict"], run["reason"] or run["note"]
+        because = f", {why}" if why else ""
         if not run["started"]:
-            x = span.at(run["ended"] or span.since)
+            word, x = verdict or "waiting", span.at(run["ended"] or span.since)
             kind = "kept" if verdict == "kept" else "bad" if verdict == "missing" else "unstarted"
-            return Bar(x, y, height if height > 5 else 3, height, kind, title), word
-        x, end = span.at(run["started"]), span.at(run["ended"] or span.until)
-        took = (run["ended"] or span.until) - run["started"]
-        since = f" after {progress.duration(took)}, from {self._clock(run['started'])}"
+            return Bar(x, y, max(height, 3), height, kind, f"{run['node']}: {word}{because}"), word
+        x, until = span.at(run["started"]), run["ended"] or span.until
+        word, took = verdict or "no verdict", until - run["started"]
+        title = f"{run['node']}: {word} after {progress.duration(took)}, from {self._clock(run['started'])}{because}"
         words = f"{word} {progress.duration(run['seconds'] or took)}" if verdict else word
-        return Bar(x, y, max(end - x, 2), height, kind_of(verdict), title.replace(word, word + since, 1)), words
+        return Bar(x, y, max(span.at(until) - x, 2), height, kind_of(verdict), title), words
 
 
 def kind_of(verdict: str | None) -> str:
@@ -246,8 +247,10 @@ def told(stretch: Mapping) -> str:
 
 def common_domain(nodes: Iterable[str]) -> str:
     """Return the domain that all of several names end with, dot and all, or nothing."""
-    domains = {node.partition(".")[1] + node.partition(".")[2] for node in nodes}
-    return domains.pop() if len(domains) == 1 else ""
+    names = [node.partition(".") for node in nodes]
+    domains = {dot + domain for _, dot, domain in names}
+    # An address has no domain.
+    return domains.pop() if len(domains) == 1 and not any(name.isdigit() for name, _, _ in names) else ""
 
 
 def _by_node(drawn: Iterable[tuple[_Span, Mapping]]) -> dict[str, list[tuple[_Span, Mapping]]]:

@@ -233,7 +233,7 @@ def test_the_slowest_resources_are_those_of_the_longest_runs(failed):
     assert told["slowest"][0]["together"] > told["slowest"][0]["seconds"]
 
 
-@pytest.mark.parametrize("seconds", [None, "long", 0, [], {}])
+@pytest.mark.parametrize("seconds", [None, "long", 0, 0.05, [], {}])
 def test_what_is_no_time_is_not_slow(seconds):
     nodes = [{"node": "n1", "slowest": [{"resource": "a", "seconds": seconds}]}]
     assert story.slowest([{"phases": [{"name": "x", "nodes": nodes}]}]) == []

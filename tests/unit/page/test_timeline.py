@@ -119,6 +119,7 @@ def test_nodes_of_one_domain_are_named_without_it(told):
         (["a.x", "b.y"], ""),
         (["a.x", "b"], ""),
         (["10.0.0.1", "10.0.0.2"], ""),
+        (["10.0.0.1"], ""),
     ],
 )
 def test_the_domain_that_names_have_in_common(nodes, domain):
