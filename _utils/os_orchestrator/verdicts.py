@@ -142,7 +142,9 @@ def _doubt(verdict: str, answer: Mapping, retcode: object, details: Mapping, noo
     exit_code = answer.get("exit_code")
     if type(retcode) is not int or retcode != 0:
         return f"says {verdict}, but its job ended with {text(retcode, 40)}"
-    if answer.get("noop") is not noop:
+    if not isinstance(answer.get("noop"), bool):
+        return f"says {verdict}, but not whether it ran with --noop"
+    if answer["noop"] is not noop:
         return f"ran {'for real' if noop else 'with --noop'}, asked for the opposite"
     # Under noop Puppet exits 0 whatever would change, but for resources that have a `noop => false` of their own.
     if type(exit_code) is not int or exit_code not in _EXIT_CODES[verdict] | ({0} if noop else set()):
