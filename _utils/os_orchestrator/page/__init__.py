@@ -92,7 +92,7 @@ def _printed(value: object) -> object:
     """Return a value as it may stand in the page; Jinja escapes what is HTML in it."""
     if isinstance(value, (markupsafe.Markup, int, float)):
         return value
-    return "".join(each if each.isprintable() else " " for each in str(value))
+    return "" if value is None else "".join(each if each.isprintable() else " " for each in str(value))
 
 
 def _px(value: float) -> str:
