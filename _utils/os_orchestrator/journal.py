@@ -333,6 +333,38 @@ class Journal:
             ).fetchall()
         return {row["name"]: row["seconds"] for row in rows}
 
+    # -- what is drawn of it -------------------------------------------------------------------------------------
+
+    def outline(self, deployment: str) -> dict | None:
+        """
+        Return a deployment to be drawn, or None: its columns and ``phases``, each with ``runs``: every attempt, in
+        order, without ``details``.
+        """
+        with self._open() as db:
+            row = db.execute("SELECT * FROM deployments WHERE id = ?", (deployment,)).fetchone()
+            if row is None:
+                return None
+            head = self._head(db, row)
+            phases = self._phases(db, head)
+            for run in db.execute(
+                "SELECT phase, pass, node, attempt, verdict, reason, note, seconds, started, ended FROM runs"
+                " WHERE deployment = ? ORDER BY phase, pass, attempt, started, node",
+                (deployment,),
+            ):
+                phases[run["phase"]]["runs"].append(dict(run))
+            return {**head, "phases": list(phases.values())}
+
+    def rounds(self, deployment: str) -> list[dict]:
+        """
+        Return the rounds of a deployment's gates in order: ``phase, round, at, good``, ``held_by`` (the first answer
+        that was not good, or None) and ``bad`` (how many were not).
+        """
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM rounds WHERE deployment = ? ORDER BY phase, round", (deployment,))
+            return [_round(row) for row in rows]
+
+    # -- its parts -----------------------------------------------------------------------------------------------
+
     def _head(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
         """A deployment's own row. One that is `running` though its process has died reads `interrupted`."""
         head = {
@@ -348,18 +380,7 @@ class Journal:
 
     def _whole(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
         whole = self._head(db, row)
-        phases = {
-            phase["number"]: {
-                **phase,
-                "roles": json.loads(phase["roles"]),
-                "nodes": json.loads(phase["nodes"]),
-                "runs": [],
-            }
-            for phase in db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (row["id"],))
-        }
-        if whole["state"] == "interrupted":
-            for phase in phases.values():
-                phase["state"] = "interrupted" if phase["state"] == "running" else phase["state"]
+        phases = self._phases(db, whole)
         for run in db.execute(
             "SELECT *, MAX(attempt) AS attempt FROM runs WHERE deployment = ?"
             " GROUP BY phase, pass, node ORDER BY phase, pass, started, node",
@@ -372,6 +393,17 @@ class Journal:
         ):
             phases[last["phase"]].update(rounds=last["rounds"], last=json.loads(last["answers"]))
         return {**whole, "phases": list(phases.values())}
+
+    @staticmethod
+    def _phases(db: sqlite3.Connection, head: Mapping) -> dict[int, dict]:
+        """Return the phases of a deployment by number, each still without its ``runs``."""
+        rows = db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (head["id"],))
+        lists = ("roles", "nodes")
+        phases = {row["number"]: {**row, **{name: json.loads(row[name]) for name in lists}, "runs": []} for row in rows}
+        if head["state"] == "interrupted":
+            for phase in phases.values():
+                phase["state"] = "interrupted" if phase["state"] == "running" else phase["state"]
+        return phases
 
     # -- the file ------------------------------------------------------------------------------------------------
 
@@ -464,6 +496,12 @@ def _interrupt(db: sqlite3.Connection, deployment: str, reason: str) -> None:
         (reason, deployment),
     )
     db.execute("UPDATE phases SET state = 'interrupted' WHERE deployment = ? AND state = 'running'", (deployment,))
+
+
+def _round(row: sqlite3.Row) -> dict:
+    bad = [answer for answer in json.loads(row["answers"]) if not answer["good"]]
+    told = {name: row[name] for name in ("phase", "round", "at")}
+    return {**told, "good": bool(row["good"]), "held_by": bad[0] if bad else None, "bad": len(bad)}
 
 
 def _boot_id() -> str:

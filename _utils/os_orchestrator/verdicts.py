@@ -35,6 +35,9 @@ GOOD = {
 #: Those that a node may give about its own run.
 OF_NODES = frozenset(GOOD) - {"kept", "not_asked", "missing", "lost", "skipped", "interrupted"}
 
+#: Those that a node has for what became of others.
+BECAUSE_OF_OTHERS = frozenset(("skipped", "interrupted"))
+
 #: Puppet's exit codes under ``--detailed-exitcodes`` that can stand behind a good verdict.
 _EXIT_CODES = {"unchanged": {0}, "changed": {2}, "tolerated": {4, 6}}
 _COUNTS = (

@@ -232,6 +232,7 @@ def test_a_misspelt_argument_of_a_scenario_stops_before_the_first_node(site, hou
         (["deployment.run", "{env}", "swift", "from_phase=0"], "no phase 0"),
         (["deployment.plan"], "deployment.plan needs environment, and needs scenario"),
         (["deployment.plan", "{env}", "nosuch"], "there is no scenario nosuch"),
+        (["deployment.plan", "{env}", "swift", "graph=svg"], "graph must be mermaid or dot, not 'svg'"),
         (["deployment.puppet", "{env}", "storrage"], "did you mean 'storage'?"),
         (["deployment.puppet", "{env}"], "deployment.puppet needs role"),
         (["deployment.puppet", "{env}", "storage", "concurrency=0"], "concurrency"),
@@ -240,6 +241,7 @@ def test_a_misspelt_argument_of_a_scenario_stops_before_the_first_node(site, hou
         (["deployment.history", "limit=none"], "limit must be a whole number"),
         (["deployment.show"], "deployment.show needs deployment"),
         (["deployment.show", "42"], "there is no deployment 42"),
+        (["deployment.report", "42"], "there is no deployment 42"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -270,13 +272,15 @@ def test_a_part_of_a_scenario_is_said_to_be_partial(site):
     assert site.last()["partial"] is True
 
 
-def test_every_command_gives_one_json_document(site, house):
+def test_every_command_gives_one_json_document(site, house, tmp_path):
     site.deploy("deployment.run", "swift")
     for arguments in (
         ["deployment.plan", site.name, "swift"],
+        ["deployment.plan", site.name, "swift", "graph=dot"],
         ["deployment.status", site.name],
         ["deployment.history"],
         ["deployment.show", "last"],
+        ["deployment.report", "last", site.name, f"path={tmp_path}"],
         ["environment.list"],
         ["environment.show", site.name],
         ["environment.validate", site.name],
@@ -362,6 +366,30 @@ def test_a_failed_deployment_goes_on_where_it_failed_once_the_node_is_mended(sit
     assert first == {"n1": "kept", "n2": "changed"}
     # Two passes of each storage node, and the pass of n2 that failed.
     assert [site.ran().count(node) for node in ("n1", "n2", "n3", "n4")] == [2, 3, 1, 1]
+
+
+def test_the_report_of_a_resumed_deployment_tells_both_parts(site, house, tmp_path):
+    site.manifest("n2", "exec { 'broken': command => '/bin/false' }")
+    assert site.deploy("deployment.run", "swift").returncode == 1
+    site.manifest("n2")
+    resumed = house.salt_run("deployment.resume", site.name).data["answer"]
+
+    result = house.salt_run("deployment.report", "last", site.name, f"path={tmp_path / 'page.html'}", out=None)
+
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'page.html'}\n")
+    page = (tmp_path / "page.html").read_text()
+    assert f"Before: deployment {resumed['resumes']} failed" in page
+    assert "<code>Exec[broken]</code>" in page
+    assert "n2: failed after" in page
+    assert "n1: kept, changed in" in page
+
+
+def test_a_plan_as_a_graph_is_that_and_nothing_else(site, house):
+    result = house.salt_run("deployment.plan", site.name, "compute", "graph=mermaid", out=None)
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[0] == "flowchart TD"
+    assert '  phase5("5 Compute nodes are installed<br/>compute#58; 2 nodes")' in result.stdout.splitlines()
 
 
 def test_a_killed_deployment_is_resumed_without_running_anything_twice(site, house, started):
