@@ -13,6 +13,8 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from os_orchestrator import masks
+
 #: Each verdict of a node or of the master about it, and whether it is good.
 GOOD = {
     "unchanged": True,
@@ -83,9 +85,12 @@ class Outcome:
 
 
 def text(value: object, limit: int = 500) -> str:
-    """Return a value as one printable line of at most ``limit`` characters: no control or direction characters."""
+    """
+    Return a value as one printable line of at most ``limit`` characters: no control or direction characters, and
+    nothing that looks secret.
+    """
     shown = _ESCAPE.sub("", (value if isinstance(value, str) else _written(value))[: 4 * limit])
-    shown = "".join(character if character.isprintable() else " " for character in shown).strip()
+    shown = masks.text("".join(character if character.isprintable() else " " for character in shown).strip())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
