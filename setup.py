@@ -15,14 +15,14 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.10",
-    install_requires=["salt>=3006,<3009", "PyYAML", "jsonschema"],
+    install_requires=["salt>=3006,<3009", "PyYAML", "Jinja2", "jsonschema"],
     extras_require={
         "live": ["rich"],
         "mysql": ["PyMySQL"],
         "test": (HERE / "tests/requirements.txt").read_text().split(),
     },
     # The repository is a Salt file root, and the wheel carries the same tree: every way finds the same paths.
-    packages=["os_orchestrator", "os_orchestrator.node", "os_orchestrator.fileroot"],
+    packages=["os_orchestrator", "os_orchestrator.node", "os_orchestrator.page", "os_orchestrator.fileroot"],
     package_dir={"os_orchestrator": "_utils/os_orchestrator", "os_orchestrator.fileroot": "."},
     package_data={
         "os_orchestrator.fileroot": [

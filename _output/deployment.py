@@ -10,6 +10,7 @@ import textwrap
 import time
 
 _WIDTH = 100
+_TAGS = {"only tags": "tags", "without tags": "skip_tags"}
 
 
 def output(data, **_kwargs):
@@ -43,13 +44,19 @@ def _lines(shown):
 
 def _plan(shown):
     noop = " (noop)" if shown["noop"] else ""
-    lines = [f"{shown['environment']} {shown['scenario']}{noop}: {len(shown['phases'])} phases", ""]
+    lines = [f"{shown['environment']} {shown['scenario']}{noop}: {len(shown['phases'])} phases{_in_all(shown)}", ""]
     for phase in shown["phases"]:
         lines += _planned(phase)
     missing = {node: why for phase in shown["phases"] for node, why in phase["missing"].items()}
     if missing:
         lines += ["", "Missing now:", *(f"  {node}: {why}" for node, why in missing.items())]
     return lines + _excluded(shown)
+
+
+def _in_all(shown):
+    """Return how long all phases took last time, when that is known of each."""
+    seconds = [phase["last_seconds"] for phase in shown["phases"] if not phase["left_out"]]
+    return f", {_duration(sum(seconds))} last time" if seconds and None not in seconds else ""
 
 
 def _planned(phase):
@@ -64,20 +71,39 @@ def _planned(phase):
             f"    gate {gate['name']}: {gate['successes']} good rounds,"
             f" every {gate['interval']:g} s, {gate['timeout']:g} s at most"
         )
-        lines += [
-            f"      {check['function']} on {check['role']} is {_expected(check['expect'])}" for check in phase["checks"]
-        ]
-        return lines
+        return [*lines, *(f"      {_check(check)}" for check in phase["checks"]), *_absent(phase)]
     lines += _wrapped(f"{' + '.join(phase['roles'])}: ", ", ".join(phase["nodes"]))
-    options = phase["options"]
-    notes = [f"may fail: {', '.join(options['may_fail'])}"] if options.get("may_fail") else []
-    if len(phase["nodes"]) > options.get("concurrency", len(phase["nodes"])):
-        notes.append(f"{options['concurrency']} at once")
-    lines += [f"    {note}" for note in notes]
+    lines += [f"    {note}" for note in _notes(phase["options"], len(phase["nodes"]))]
+    lines += _absent(phase)
     return lines + (_wrapped("not asked: ", ", ".join(phase["not_asked"])) if phase["not_asked"] else [])
 
 
+def _absent(phase):
+    return _wrapped("missing: ", ", ".join(phase["missing"])) if phase["missing"] else []
+
+
+def _check(check):
+    """Return what a check asks: the function with its arguments, the nodes, and what they must answer."""
+    given = [*map(str, check["args"]), *(f"{key}={value}" for key, value in check["kwargs"].items())]
+    nodes = f" ({check['asks']} nodes)" if check["asks"] != 1 else ""
+    part = f": {check['key']}" if check["key"] else ""
+    return f"{' '.join([check['function'], *given])} on {check['role']}{nodes}{part} is {_expected(check['expect'])}"
+
+
+def _notes(options, count):
+    """Return what is special about a phase of so many nodes."""
+    notes = [f"may fail: {', '.join(options['may_fail'])}"] if options.get("may_fail") else []
+    if options.get("max_failures"):
+        notes.append(f"goes on starting nodes until more than {options['max_failures']} have failed")
+    if count > options.get("concurrency", count):
+        notes.append(f"{options['concurrency']} at once")
+    notes += [f"{name}: {', '.join(options[key])}" for name, key in _TAGS.items() if options.get(key)]
+    retries = ", ".join(f"{verdict} {times} times" for verdict, times in options.get("retries", {}).items())
+    return notes + ([f"tried again: {retries}"] if retries else [])
+
+
 def _expected(expect):
+    expect = expect.get("value") if isinstance(expect, dict) else expect
     return "true" if expect is True else "equal on all nodes" if expect == "equal" else expect
 
 

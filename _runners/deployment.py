@@ -7,8 +7,13 @@ stdout, and the exit status is 0 only for success: 1 when a node, a gate or the 
 begun.
 """
 
-from os_orchestrator import doors, journal, orchestration, plan, report
+import re
+from pathlib import Path
+
+from os_orchestrator import doors, journal, orchestration, page, plan, report
+from os_orchestrator import graph as graphs
 from os_orchestrator import resume as resuming
+from os_orchestrator.page import story
 
 
 @doors.runner
@@ -122,7 +127,7 @@ def puppet(
 
 
 @doors.runner
-def plan_(environment, scenario, noop=False, nodes=None, from_phase=None):
+def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, graph=None):
     """
     Show what a deployment would do: its phases, their nodes and options, what each gate asks, and who is missing.
     Nothing is started.
@@ -130,21 +135,28 @@ def plan_(environment, scenario, noop=False, nodes=None, from_phase=None):
     environment, scenario, noop, nodes, from_phase
         As in ``deployment.run``.
 
+    graph
+        Write the phases as a graph instead: ``mermaid`` or ``dot``, which is Graphviz's language.
+
     Returns ``{environment, scenario, noop, partial, excluded, phases: [{number, name, kind, roles, nodes, may_fail,
-    concurrency, max_failures, checks, missing, left_out, last_seconds}]}``; exit status 1 when a node is missing.
+    concurrency, max_failures, checks, missing, left_out, last_seconds}]}``; exit status 1 when a node is missing. With
+    ``graph``, ``{syntax, text}``.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run deployment.plan prod compute
+        salt-run deployment.plan prod compute graph=dot | dot -Tsvg > compute.svg
     """
+    write = graphs.writer(graph) if graph is not None else None
     pillar = {"environment": _name(environment, "environment"), "noop": noop, **_selection(nodes, from_phase)}
     chunks = plan.compile_scenario(__opts__, _name(scenario, "scenario"), pillar)
     the_plan = orchestration.load_plan(__opts__, pillar, chunks)
     absent = orchestration.absent(__opts__, the_plan)
     seconds = journal.of(__opts__).seconds(the_plan.environment.name, the_plan.scenario)
-    return doors.answer(report.plan(the_plan, absent, seconds), 1 if absent else 0)
+    shown = report.plan(the_plan, absent, seconds)
+    return doors.answer({"syntax": graph, "text": write(shown)} if write else shown, 1 if absent else 0)
 
 
 @doors.runner
@@ -200,12 +212,15 @@ def history(environment=None, limit=20):
 
 
 @doors.runner
-def show(deployment):
+def show(deployment, environment=None):
     """
     Show what a deployment did: its phases, and each node's verdict with what changed and what failed.
 
     deployment
         Its id, as ``deployment.history`` lists it; ``last`` is the newest.
+
+    environment
+        The newest of this one, with ``last``; of all by default.
 
     Returns ``{id, environment, scenario, user, state, reason, started, ended, noop, partial, excluded, phases:
     [{number, name, kind, state, reason, seconds, nodes: [{node, verdict, good, reason, seconds, attempt, did,
@@ -216,20 +231,50 @@ def show(deployment):
     .. code-block:: bash
 
         salt-run deployment.show last
+        salt-run deployment.show last prod
         salt-run deployment.show 20261123004000123456
     """
     record = journal.of(__opts__)
-    newest = record.deployments(limit=1)
-    wanted = newest[0]["id"] if str(deployment) == "last" and newest else str(deployment)
-    found = record.deployment(wanted)
-    if found is None:
-        raise doors.Refused(
-            f"there is no deployment {deployment} in the journal; salt-run deployment.history lists them"
-        )
-    return doors.answer(report.summary(found))
+    wanted = _wanted(record, deployment, environment)
+    return doors.answer(report.summary(_known(record.deployment(wanted), wanted)))
 
 
-__func_alias__ = {"plan_": "plan"}
+@doors.runner
+def report_(deployment, environment=None, path=None):
+    """
+    Write a deployment as one HTML page that needs no network: what went wrong, a timeline of phases and nodes, the
+    plan, the slowest resources, and how long it took against the last time; of one that was resumed, both parts.
+
+    deployment
+        Its id, as ``deployment.history`` lists it; ``last`` is the newest.
+
+    environment
+        The newest of this one, with ``last``; of all by default.
+
+    path
+        The file to write, or a directory for it; a report that is there already is written anew, no other file is. By
+        default ``<environment>-<scenario>-<deployment>.html`` in the current directory; in ``reports`` beside the
+        journal when it was not ``salt-run`` that called.
+
+    Returns ``{deployment, path}``. Only the owner can read the file.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.report last
+        salt-run deployment.report last prod path=/srv/reports
+        salt-run deployment.report 20261123004000123456 path=compute.html
+    """
+    record = journal.of(__opts__)
+    wanted = _wanted(record, deployment, environment)
+    told = _known(story.read(record, wanted), wanted)
+    place = _place(path, record, told)
+    page.write(place, page.render(told))
+    return doors.answer({"deployment": told["id"], "path": str(place), "text": str(place)})
+
+
+__func_alias__ = {"plan_": "plan", "report_": "report"}
 
 
 def _name(value, what):
@@ -237,6 +282,39 @@ def _name(value, what):
     if not isinstance(value, (str, int)) or isinstance(value, bool) or not str(value):
         raise doors.Refused(f"{what} must be a name, not {value!r}")
     return str(value)
+
+
+def _wanted(record, deployment, environment):
+    """Return the id of the deployment that is asked for."""
+    if str(deployment) != "last":
+        if environment is not None:
+            raise doors.Refused(f"deployment {deployment} needs no environment; that goes with last, for its newest")
+        return str(deployment)
+    newest = record.deployments(environment and _name(environment, "environment"), limit=1)
+    if not newest:
+        raise doors.Refused(f"{environment or 'nothing'} has never been deployed; begin with deployment.run")
+    return newest[0]["id"]
+
+
+def _known(found, deployment):
+    if found is None:
+        raise doors.Refused(
+            f"there is no deployment {deployment} in the journal; salt-run deployment.history lists them"
+        )
+    return found
+
+
+def _place(path, record, told):
+    """Return where the page of a deployment is to be written."""
+    name = re.sub(r"[^\w.,-]", "_", f"{told['environment']}-{told['scenario']}-{told['id']}.html")
+    if path is not None:
+        given = Path(_name(path, "path")).expanduser().absolute()
+        return given / name if given.is_dir() else given
+    if __opts__.get("__cli") == "salt-run":
+        return Path.cwd() / name
+    reports = record.path.absolute().parent / "reports"
+    reports.mkdir(mode=0o700, exist_ok=True)
+    return reports / name
 
 
 def _selection(nodes, from_phase):
@@ -282,7 +360,13 @@ def _result(deployment, said):
     The journal and the orchestration must both say that it succeeded; a deployment that the journal does not know
     was never begun.
     """
-    found = journal.of(__opts__).deployment(deployment)
+    try:
+        found = journal.of(__opts__).deployment(deployment)
+    except doors.Refused as error:
+        if not orchestration.begun(deployment):
+            raise
+        sentence = f"{error}; the runs on the nodes go on, and deployment.resume takes them up once that is mended"
+        return doors.answer({"error": sentence}, 1)
     if found is None:
         raise doors.Refused(said or "the scenario has begun no deployment; does it have a phase?")
     summary = report.summary(found)

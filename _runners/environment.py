@@ -4,31 +4,15 @@ The environments that the pillar defines: which there are, what each comes to, a
 They are in the pillar of the id ``os-orchestrator``, which belongs to no minion; see ``docs/environment.md``.
 """
 
-import re
 import textwrap
+from pathlib import Path
 
-from os_orchestrator import doors, environment, transport
+from os_orchestrator import conversion, doors, environment, masks, transport
 
 __func_alias__ = {"list_": "list"}
 
-_SECRET = re.compile(r"passw(or)?d|pass(phrase)?$|pwd|secret|token|credential|private|key$|key_?(material|data)", re.I)
-_KEY_MATERIAL = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY")
-_IN_A_URL = re.compile(r"(://[^/:@\s]*:)[^@\s]+@")
-_MASK = "********"
 
-
-# -- masked values -------------------------------------------------------------------------------------------------
-
-
-def _masked(value, secret=False):
-    """Return a value with what its key or its own look says is secret masked."""
-    if isinstance(value, dict):
-        return {key: _masked(item, secret or bool(_SECRET.search(key))) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_masked(item, secret) for item in value]
-    if secret or _KEY_MATERIAL.search(str(value)):
-        return _MASK
-    return _IN_A_URL.sub(rf"\g<1>{_MASK}@", value) if isinstance(value, str) else value
+# -- plain data ----------------------------------------------------------------------------------------------------
 
 
 def _shown(found):
@@ -55,7 +39,7 @@ def _gate(gate):
 
 def _check(check):
     asked = {name: getattr(check, name) for name in ("function", "role", "key", "timeout")}
-    return {**asked, **_masked({"args": check.args, "kwargs": dict(check.kwargs), "expect": check.expect})}
+    return {**asked, **masks.masked({"args": check.args, "kwargs": dict(check.kwargs), "expect": check.expect})}
 
 
 # -- text ----------------------------------------------------------------------------------------------------------
@@ -208,6 +192,35 @@ def validate(environment=None):
     entries = {name: entry for name, (entry, _) in judged.items()}
     good = all(entry["valid"] for entry in entries.values())
     return doors.answer({"environments": entries, "text": "\n".join(lines)}, doors.OK if good else doors.ERROR)
+
+
+@doors.runner
+def convert(path, name="converted"):
+    """
+    Turn the node file of the MCollective orchestrator of 2012 (``name: {ip, role}``) into an environment's pillar.
+
+    path
+        The file, such as ``nodes.yaml``.
+
+    name
+        What the environment is to be called, for example ``prod``; the file has no name for it.
+
+    Returns ``{environment, text}``. The text is an SLS for the pillar; its comments say what the file could not know.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run environment.convert nodes.yaml prod > /srv/pillar/environments/prod.sls
+    """
+    file = Path(str(path)).expanduser()
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise doors.Refused(f"{file} cannot be read: {why}; name the file with the nodes") from error
+    converted = conversion.convert(text, file.name, str(name))
+    return doors.answer({"environment": str(name), "text": converted.rstrip()})
 
 
 def _roles(definition):

@@ -14,10 +14,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from os_orchestrator import journal, plan, progress, resume, scheduler, transport, verdicts
+from os_orchestrator.node import supervisor
 from os_orchestrator.plan import Phase
 
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
 POLL_INTERVAL = 30
+#: How often a node that says nothing is pinged within its ``ping_timeout``.
+_PINGS = 3
+#: Seconds between two looks whether a node that another deployment works on is free.
+_HELD_INTERVAL = 1
 #: What of a phase's options is an argument of ``puppet_agent.run``.
 _ARGUMENTS = (
     "noop",
@@ -76,7 +81,7 @@ def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], t
     keyed = [node for node in nodes if node in accepted]
     silence = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
     try:
-        answered = bus.call(keyed, "test.ping", timeout)
+        answered = bus.call(keyed, "test.ping", timeout, times=_PINGS)
     except transport.Unreachable as error:
         answered, silence = {}, f"it could not be asked: {error}"
     absent = {node: "it has no accepted key; see salt-key -L" for node in nodes if node not in accepted}
@@ -106,10 +111,11 @@ class Pass:
         left = [node for node in phase.nodes if node not in self._kept]
         self._window = scheduler.Window(left, options["concurrency"], self._allowed)
         self._noop = deployment.plan.noop or options["noop"]
-        self._patience = options["lock_timeout"] + options["timeout"] + options["grace"]
+        self._patience = options["lock_timeout"] + options["timeout"] + supervisor.GRACE + options["grace"]
         self._retries = dict(options.get("retries") or {})
         self._running: dict[str, _Run] = {}
         self._attempts: dict[str, int] = {}
+        self._held: dict[str, float] = {}
         self._looks: dict[str, set[str]] = {}
         self._looked = time.monotonic()
         self._outcomes: dict[str, verdicts.Outcome] = {}
@@ -140,20 +146,46 @@ class Pass:
             self._record(node, verdicts.Outcome("missing", reason))
 
     def _launch(self, nodes: list[str]) -> None:
-        """Start nodes with one publish for all that have the same run id."""
+        """Start nodes with one publish for all that have the same run id; those that others work on wait."""
+        if not nodes:
+            return
+        attempts = {node: self._attempts.get(node, 0) + 1 for node in nodes}
+        run_ids = {node: self._run_id(node, attempts[node]) for node in nodes}
+        held = self._deployment.journal.runs_started(
+            self._deployment.id,
+            self._phase.number,
+            [(node, run_ids[node], attempts[node]) for node in nodes],
+            self.number,
+        )
         by_run_id: dict[str, list[str]] = {}
         for node in nodes:
-            attempt = self._attempts[node] = self._attempts.get(node, 0) + 1
-            run_id = self._run_id(node, attempt)
+            if node in held:
+                self._hold(node, attempts[node], held[node])
+                continue
+            run_id, attempt, now = run_ids[node], attempts[node], time.monotonic()
             by_run_id.setdefault(run_id, []).append(node)
-            now = time.monotonic()
+            self._attempts[node] = attempt
+            self._held.pop(node, None)
             self._running[node] = _Run(run_id, attempt, now, now + self._patience, now)
-            self._deployment.journal.run_started(
-                self._deployment.id, self._phase.number, node, run_id, attempt, self.number
-            )
             self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=run_id)
         for run_id, group in by_run_id.items():
             self._ask(group, run_id)
+
+    def _hold(self, node: str, attempt: int, claim: journal.Claim) -> None:
+        """
+        A node on which another deployment runs Puppet waits behind the others, for ``lock_timeout`` as it would for
+        a run of the agent's own.
+        """
+        now = time.monotonic()
+        whose = f"deployment {claim.deployment} of environment {claim.environment} runs Puppet there"
+        if now - self._held.setdefault(node, now) >= self._phase.options["lock_timeout"]:
+            waited = progress.duration(now - self._held[node])
+            self._window.end(node, False)
+            self._record(node, verdicts.Outcome("busy", f"not started: {whose}, waited {waited} (lock_timeout)"))
+            return
+        if now == self._held[node]:
+            self._note(node, f"waits, {whose}", attempt)
+        self._window.again(node)
 
     def _run_id(self, node: str, attempt: int) -> str:
         """Return the id of a run: in a resumed deployment, that of the run whose outcome nobody has heard yet."""
@@ -179,8 +211,11 @@ class Pass:
 
     def _until_something_is_due(self) -> float:
         """Return the seconds until the next deadline or look, at least a little."""
+        now = time.monotonic()
         due = [run.deadline for run in self._running.values()] + [self._looked + self._deployment.poll_interval]
-        return max(0.05, min(due) - time.monotonic())
+        if self._held:
+            due.append(now + _HELD_INTERVAL)
+        return max(0.05, min(due) - now)
 
     def _hear(self, heard: transport.Return | transport.Started | None) -> None:
         if heard is None or heard.node not in self._running:
@@ -237,6 +272,8 @@ class Pass:
         self._looked = now
         for node in set().union(*self._looks.values()) & self._running.keys():
             self._grow_silent(node)
+        for jid in self._looks:
+            self._bus.forget(jid)
         self._looks.clear()
         for node, run in self._running.items():
             if not run.jids:
@@ -273,10 +310,9 @@ class Pass:
                 f"silent since {progress.clock(time.time() - (time.monotonic() - run.heard))}; its run may go on",
             )
 
-    def _note(self, node: str, note: str) -> None:
-        self._deployment.journal.run_noted(
-            self._deployment.id, self._phase.number, node, self._running[node].attempt, note, self.number
-        )
+    def _note(self, node: str, note: str, attempt: int | None = None) -> None:
+        attempt = attempt or self._running[node].attempt
+        self._deployment.journal.run_noted(self._deployment.id, self._phase.number, node, attempt, note, self.number)
         self._deployment.tell_of(self._phase, "node/noted", node=node, note=note)
 
     def _give_up_the_lost(self) -> None:

@@ -26,12 +26,13 @@ NAME: dict[str, Any] = {
     "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$",
     "title": "a name of letters, digits, dashes, dots and underscores",
 }
-_NODE = {
+#: A minion id.
+NODE: dict[str, Any] = {
     "type": "string",
     "pattern": r"^[^\s/\\,*?\[\]]+$",
     "title": "a minion id, or {target: ...} in place of the list for a pattern",
 }
-_NODES = {"type": "array", "items": _NODE, "title": "a list of minion ids, [] for none"}
+_NODES = {"type": "array", "items": NODE, "title": "a list of minion ids, [] for none"}
 _RESOURCE = {"type": "string", "pattern": r"^[^\[\]\s]+\[.+\]$", "title": "a resource such as 'Service[swift-*]'"}
 _TAG = {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_:.-]*$", "title": "a Puppet tag or class"}
 
@@ -112,7 +113,11 @@ _PUPPET: dict[str, dict[str, Any]] = {
     },
     **_PHASE,
     "ping_timeout": _seconds("Seconds in which a node must answer before a phase starts.", 15),
-    "grace": _seconds("Seconds past `lock_timeout` and `timeout` until a silent node counts as lost.", 60, 0),
+    "grace": _seconds(
+        "Seconds past `lock_timeout` and `timeout`, and past the 10 in which a node ends a run, until it is lost.",
+        60,
+        0,
+    ),
 }
 _OF_A_ROLE = {"$ref": "#/$defs/puppet", "description": "What differs for this role: any key of `puppet`."}
 _OF_A_PHASE = {
@@ -148,7 +153,7 @@ SCHEMA: dict[str, Any] = {
                 },
                 "exclude": {
                     "type": "object",
-                    "propertyNames": {**_NODE, "$comment": "node"},
+                    "propertyNames": {**NODE, "$comment": "node"},
                     "additionalProperties": {
                         "type": "string",
                         "pattern": r"^[^\n]*\S[^\n]*$",
@@ -186,7 +191,7 @@ SCHEMA: dict[str, Any] = {
             "description": "A list of minion ids (`[]`: none here), or a mapping with either `nodes` or `target`.",
             "title": "a list of minion ids ([] for none), {nodes: [...]} or {target: ...}",
             "type": ["array", "object"],
-            "items": _NODE,
+            "items": NODE,
             "additionalProperties": False,
             "oneOf": [
                 {"type": "array"},

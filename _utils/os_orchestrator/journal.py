@@ -39,6 +39,7 @@ CREATE TABLE runs (
     node TEXT NOT NULL, attempt INTEGER NOT NULL, run_id TEXT NOT NULL, verdict TEXT, reason TEXT NOT NULL DEFAULT '',
     note TEXT NOT NULL DEFAULT '', seconds REAL, started REAL, ended REAL, details TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (deployment, phase, pass, node, attempt)) WITHOUT ROWID;
+CREATE INDEX runs_that_go_on ON runs (node) WHERE verdict IS NULL;
 CREATE TABLE rounds (
     deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, round INTEGER NOT NULL,
     at REAL NOT NULL, good INTEGER NOT NULL, answers TEXT NOT NULL,
@@ -223,17 +224,49 @@ class Journal:
             took = "SELECT ended - started FROM deployments WHERE id = ?"
             return db.execute(took, (deployment,)).fetchone()[0]
 
-    def run_started(self, deployment: str, phase: int, node: str, run_id: str, attempt: int, passing: int = 1) -> None:
-        self._do(
-            "REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            *(deployment, phase, passing, node, attempt, run_id, time.time()),
-        )
+    def runs_started(
+        self, deployment: str, phase: int, runs: Iterable[tuple[str, str, int]], passing: int = 1
+    ) -> dict[str, Claim]:
+        """
+        Record runs that start now, each ``(node, run_id, attempt)``, and return those that may not, by node.
+
+        A node on which a deployment of another environment runs Puppet may not; whose claim that is, is returned.
+        """
+        runs = list(runs)
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            held = self._at_work(db, deployment, [node for node, _, _ in runs])
+            db.executemany(
+                "REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (deployment, phase, passing, node, attempt, run_id, time.time())
+                    for node, run_id, attempt in runs
+                    if node not in held
+                ],
+            )
+        return held
+
+    def _at_work(self, db: sqlite3.Connection, deployment: str, nodes: list[str]) -> dict[str, Claim]:
+        """Return the nodes on which another deployment that is alive runs Puppet, and its claim."""
+        rows = db.execute(
+            "SELECT node, deployment, environment FROM runs JOIN deployments ON id = deployment"
+            " WHERE verdict IS NULL AND runs.started IS NOT NULL AND state = 'running' AND deployment != ?"
+            " AND node IN (SELECT value FROM json_each(?))",
+            (deployment, json.dumps(nodes)),
+        ).fetchall()
+        claims = {environment: self._holder(db, environment) for environment in {row["environment"] for row in rows}}
+        found = {row["node"]: (row["deployment"], claims[row["environment"]]) for row in rows}
+        return {
+            node: claim for node, (its, claim) in found.items() if claim and claim.alive and claim.deployment == its
+        }
 
     def run_noted(self, deployment: str, phase: int, node: str, attempt: int, note: str, passing: int = 1) -> None:
-        """Record what is known of a run that goes on: silent since when, waiting for a lock."""
+        """Record what is known of a run that goes on or has to wait: silent since when, for whom it waits."""
         self._do(
-            "UPDATE runs SET note = ? WHERE deployment = ? AND phase = ? AND pass = ? AND node = ? AND attempt = ?",
-            *(note, deployment, phase, passing, node, attempt),
+            "INSERT INTO runs (deployment, phase, pass, node, attempt, run_id, note) VALUES (?, ?, ?, ?, ?, '', ?)"
+            " ON CONFLICT DO UPDATE SET note = excluded.note",
+            *(deployment, phase, passing, node, attempt, note),
         )
 
     def run_ended(
@@ -300,6 +333,38 @@ class Journal:
             ).fetchall()
         return {row["name"]: row["seconds"] for row in rows}
 
+    # -- what is drawn of it -------------------------------------------------------------------------------------
+
+    def outline(self, deployment: str) -> dict | None:
+        """
+        Return a deployment to be drawn, or None: its columns and ``phases``, each with ``runs``: every attempt, in
+        order, without ``details``.
+        """
+        with self._open() as db:
+            row = db.execute("SELECT * FROM deployments WHERE id = ?", (deployment,)).fetchone()
+            if row is None:
+                return None
+            head = self._head(db, row)
+            phases = self._phases(db, head)
+            for run in db.execute(
+                "SELECT phase, pass, node, attempt, verdict, reason, note, seconds, started, ended FROM runs"
+                " WHERE deployment = ? ORDER BY phase, pass, attempt, started, node",
+                (deployment,),
+            ):
+                phases[run["phase"]]["runs"].append(dict(run))
+            return {**head, "phases": list(phases.values())}
+
+    def rounds(self, deployment: str) -> list[dict]:
+        """
+        Return the rounds of a deployment's gates in order: ``phase, round, at, good``, ``held_by`` (the first answer
+        that was not good, or None) and ``bad`` (how many were not).
+        """
+        with self._open() as db:
+            rows = db.execute("SELECT * FROM rounds WHERE deployment = ? ORDER BY phase, round", (deployment,))
+            return [_round(row) for row in rows]
+
+    # -- its parts -----------------------------------------------------------------------------------------------
+
     def _head(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
         """A deployment's own row. One that is `running` though its process has died reads `interrupted`."""
         head = {
@@ -315,15 +380,7 @@ class Journal:
 
     def _whole(self, db: sqlite3.Connection, row: sqlite3.Row) -> dict:
         whole = self._head(db, row)
-        phases = {
-            phase["number"]: {
-                **phase,
-                "roles": json.loads(phase["roles"]),
-                "nodes": json.loads(phase["nodes"]),
-                "runs": [],
-            }
-            for phase in db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (row["id"],))
-        }
+        phases = self._phases(db, whole)
         for run in db.execute(
             "SELECT *, MAX(attempt) AS attempt FROM runs WHERE deployment = ?"
             " GROUP BY phase, pass, node ORDER BY phase, pass, started, node",
@@ -336,6 +393,17 @@ class Journal:
         ):
             phases[last["phase"]].update(rounds=last["rounds"], last=json.loads(last["answers"]))
         return {**whole, "phases": list(phases.values())}
+
+    @staticmethod
+    def _phases(db: sqlite3.Connection, head: Mapping) -> dict[int, dict]:
+        """Return the phases of a deployment by number, each still without its ``runs``."""
+        rows = db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (head["id"],))
+        lists = ("roles", "nodes")
+        phases = {row["number"]: {**row, **{name: json.loads(row[name]) for name in lists}, "runs": []} for row in rows}
+        if head["state"] == "interrupted":
+            for phase in phases.values():
+                phase["state"] = "interrupted" if phase["state"] == "running" else phase["state"]
+        return phases
 
     # -- the file ------------------------------------------------------------------------------------------------
 
@@ -364,9 +432,16 @@ class Journal:
             if db.in_transaction:
                 db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise doors.Refused(f"the journal {self.path} cannot be used: {error}") from error
+            raise doors.Refused(f"the journal {self.path} cannot be used: {self._why(error)}") from error
         finally:
             db.close()
+
+    def _why(self, error: sqlite3.Error) -> str:
+        """Return what is wrong; SQLite calls a full disk by several names."""
+        with contextlib.suppress(OSError):
+            if not os.statvfs(self.path.parent).f_bavail:
+                return f"its disk is full ({error})"
+        return str(error)
 
     def _make(self) -> None:
         """Make the file beside its place and put it there when it is whole; who comes second takes the first one's."""
@@ -421,6 +496,12 @@ def _interrupt(db: sqlite3.Connection, deployment: str, reason: str) -> None:
         (reason, deployment),
     )
     db.execute("UPDATE phases SET state = 'interrupted' WHERE deployment = ? AND state = 'running'", (deployment,))
+
+
+def _round(row: sqlite3.Row) -> dict:
+    bad = [answer for answer in json.loads(row["answers"]) if not answer["good"]]
+    told = {name: row[name] for name in ("phase", "round", "at")}
+    return {**told, "good": bool(row["good"]), "held_by": bad[0] if bad else None, "bad": len(bad)}
 
 
 def _boot_id() -> str:

@@ -146,6 +146,11 @@ def run_single(opts: Mapping, deployment: str, single: plan.Plan) -> Result:
     return run_phase(order, single.phases[0].name)
 
 
+def begun(deployment: str) -> bool:
+    """Whether this process has begun a deployment that did not succeed."""
+    return deployment in _sessions
+
+
 def absent(opts: Mapping, the_plan: plan.Plan) -> dict[str, str]:
     """Return why each node of a plan that cannot be reached cannot, by node."""
     nodes = dict.fromkeys(node for phase in the_plan.phases if not phase.left_out for node in phase.nodes)

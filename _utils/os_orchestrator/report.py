@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from os_orchestrator import masks, progress, verdicts
 from os_orchestrator import plan as planning
-from os_orchestrator import progress, verdicts
 
 
 def plan(the_plan: planning.Plan, absent: Mapping[str, str], seconds: Mapping[str, float]) -> dict:
@@ -28,11 +28,11 @@ def plan(the_plan: planning.Plan, absent: Mapping[str, str], seconds: Mapping[st
         "noop": the_plan.noop,
         "partial": the_plan.partial,
         "excluded": dict(the_plan.environment.excluded),
-        "phases": [_planned(phase, absent, seconds.get(phase.name)) for phase in the_plan.phases],
+        "phases": [_planned(phase, the_plan, absent, seconds.get(phase.name)) for phase in the_plan.phases],
     }
 
 
-def _planned(phase: planning.Phase, absent: Mapping[str, str], last: float | None) -> dict:
+def _planned(phase: planning.Phase, the_plan: planning.Plan, absent: Mapping[str, str], last: float | None) -> dict:
     row = {
         "number": phase.number,
         "name": phase.name,
@@ -47,7 +47,11 @@ def _planned(phase: planning.Phase, absent: Mapping[str, str], last: float | Non
     if phase.gate:
         row["gate"] = {name: getattr(phase.gate, name) for name in ("name", "successes", "interval", "timeout")}
         row["checks"] = [
-            {"function": check.function, "role": check.role, "kwargs": dict(check.kwargs), "expect": check.expect}
+            {
+                **{name: getattr(check, name) for name in ("function", "role", "key", "timeout")},
+                **masks.masked({"args": check.args, "kwargs": dict(check.kwargs), "expect": check.expect}),
+                "asks": len(the_plan.environment.roles[check.role].nodes),
+            }
             for check in phase.gate.checks
         ]
     else:

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 
 import salt.client
 import salt.key
+import salt.utils.args
 import salt.utils.event
 import salt.utils.minions
-from salt.exceptions import SaltException
+from salt.exceptions import AuthenticationError
 
-from os_orchestrator import doors, interrupts
+from os_orchestrator import doors, interrupts, jobcache
 
 #: Bus tags that matter here begin with one of these; the rest of the bus is other people's.
 _RETURN, _START = "salt/job/", "salt/minion/"
+#: Seconds within which the master stores an answer that it has announced on the bus, and between two looks for it.
+_STORED_WITHIN, _LOOK_AGAIN = 10, 0.02
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,9 @@ class Bus:
     """
     A subscription to the master's event bus and a client that publishes to nodes.
 
+    An event only announces an answer; what is believed is the answer that the master has stored from that node
+    (:mod:`jobcache`), to a job published here, from a node that was asked.
+
     Subscribed before anything is published, so no answer is missed. Use as a context manager.
     ``opts`` needs ``conf_file`` alone: the client reads the master's configuration itself, since the ``__opts__``
     of a reactor or of an orchestration may lack what publishing needs.
@@ -65,9 +71,12 @@ class Bus:
 
     def __init__(self, opts: Mapping):
         self._conf_file = opts["conf_file"]
+        self._asked: dict[str, frozenset[str]] = {}
+        self._announced: dict[tuple[str, str], tuple[Return, float]] = {}
 
     def __enter__(self):
         self._client = salt.client.LocalClient(c_path=self._conf_file, auto_reconnect=True)
+        self._answers = jobcache.of(self._client.opts)
         self._events = salt.utils.event.get_event(
             "master", sock_dir=self._client.opts["sock_dir"], opts=self._client.opts, listen=True
         )
@@ -85,16 +94,20 @@ class Bus:
 
     def publish(self, nodes: Iterable[str], function: str, kwargs: Mapping | None = None, args: Iterable = ()) -> str:
         """Send one job to an explicit list of nodes and return its jid. Raises :class:`Unreachable`."""
+        asked, arguments = list(nodes), salt.utils.args.condition_input(list(args), dict(kwargs or {}))
         try:
-            sent = self._client.run_job(list(nodes), function, list(args), tgt_type="list", kwarg=dict(kwargs or {}))
-        except SaltException as error:
+            # Not run_job: where nothing matches it prints that on stdout, where the answer of a command belongs alone.
+            sent = self._client.pub(asked, function, arguments, tgt_type="list")
+        except AuthenticationError as error:
+            raise Unreachable(str(error) or "the master refuses this user") from error
+        except Exception as error:  # Salt's network code raises many kinds
             interrupts.check()
-            raise Unreachable(
-                str(error) or "the master's publisher does not answer; is salt-master running?"
-            ) from error
-        if not sent.get("jid"):
+            raise Unreachable("the master's publisher does not answer; is salt-master running?") from error
+        jid = str(sent.get("jid") or "0") if isinstance(sent, Mapping) else "0"
+        if jid == "0" or not (sent.get("minions") or self._client.opts.get("order_masters")):
             raise Unreachable("the master published nothing: it knows none of these nodes")
-        return str(sent["jid"])
+        self._asked[jid] = frozenset(asked)
+        return jid
 
     def next(self, wait: float) -> Return | Started | None:
         """
@@ -104,26 +117,71 @@ class Bus:
         end = time.monotonic() + wait
         while True:
             interrupts.check()
+            stored = self._stored()
+            if stored:
+                return stored
             left = end - time.monotonic()
-            event = self._events.get_event(wait=max(left, 0.01), full=True, auto_reconnect=True)
+            wait = min(left, _LOOK_AGAIN) if self._announced else left
+            event = self._events.get_event(wait=max(wait, 0.01), full=True, auto_reconnect=True)
             heard = _read(event) if event else None
-            if heard or left <= 0:
+            if isinstance(heard, Return):
+                self._announce(heard)
+            elif heard:
                 return heard
+            if left <= 0:
+                return self._stored()
+
+    def forget(self, jid: str) -> None:
+        """Wait for no more answers to a job."""
+        self._asked.pop(jid, None)
+
+    def _announce(self, heard: Return) -> None:
+        """An answer is announced: wait until the master has stored it, if it is one to wait for."""
+        if heard.node in self._asked.get(heard.jid, ()):
+            self._announced[heard.jid, heard.node] = heard, time.monotonic() + _STORED_WITHIN
+
+    def _stored(self) -> Return | None:
+        """Return an answer that was announced and is stored by now; as announced, where the master stores none."""
+        for (jid, node), (heard, until) in list(self._announced.items()):
+            if self._answers:
+                found = self._answers.find(jid, node)
+                stored = Return(node, jid, found.answer, found.retcode) if found else None
+            else:
+                stored = heard
+            if stored or time.monotonic() > until:
+                del self._announced[jid, node]
+            if stored:
+                return stored
+        return None
 
     def call(
-        self, nodes: Iterable[str], function: str, timeout: float, kwargs: Mapping | None = None, args=()
+        self,
+        nodes: Iterable[str],
+        function: str,
+        timeout: float,
+        kwargs: Mapping | None = None,
+        args: Iterable = (),
+        times: int = 1,
     ) -> dict[str, Return]:
-        """Run a function on nodes and return the answers that came within ``timeout`` seconds, by node."""
-        asked = set(nodes)
-        answers: dict[str, Return] = {}
-        if not asked:
-            return answers
-        jid = self.publish(asked, function, kwargs, args)
-        end = time.monotonic() + timeout
-        while asked - answers.keys() and time.monotonic() < end:
-            heard = self.next(end - time.monotonic())
-            if isinstance(heard, Return) and heard.jid == jid and heard.node in asked:
-                answers.setdefault(heard.node, heard)
+        """
+        Run a function on nodes and return the answers that came within ``timeout`` seconds, by node.
+
+        Those that are silent are asked up to ``times`` in that span: a minion that is just connecting hears no job.
+        """
+        silent, answers, jids = set(nodes), {}, set()
+        began, args = time.monotonic(), list(args)
+        for number in range(1, times + 1):
+            if not silent:
+                break
+            jids.add(self.publish(silent, function, kwargs, args))
+            until = began + timeout * number / times
+            while silent and time.monotonic() < until:
+                heard = self.next(until - time.monotonic())
+                if isinstance(heard, Return) and heard.jid in jids and heard.node in silent:
+                    answers[heard.node] = heard
+                    silent.remove(heard.node)
+        for jid in jids:
+            self.forget(jid)
         return answers
 
     def fire(self, tag: str, data: Mapping) -> None:
@@ -140,7 +198,6 @@ def _read(event: object) -> Return | Started | None:
     if not isinstance(data, Mapping):
         return None
     if tag.startswith(_RETURN) and len(parts) == 5 and parts[3] == "ret":
-        # The id in the tag is the one that the master put there; a minion writes the data.
         return Return(node=parts[4], jid=parts[2], answer=data.get("return"), retcode=data.get("retcode"))
     if tag.startswith(_START) and len(parts) == 4 and parts[3] == "start":
         return Started(node=parts[2])

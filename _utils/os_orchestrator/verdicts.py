@@ -13,6 +13,8 @@ import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from os_orchestrator import masks
+
 #: Each verdict of a node or of the master about it, and whether it is good.
 GOOD = {
     "unchanged": True,
@@ -34,6 +36,9 @@ GOOD = {
 }
 #: Those that a node may give about its own run.
 OF_NODES = frozenset(GOOD) - {"kept", "not_asked", "missing", "lost", "skipped", "interrupted"}
+
+#: Those that a node has for what became of others.
+BECAUSE_OF_OTHERS = frozenset(("skipped", "interrupted"))
 
 #: Puppet's exit codes under ``--detailed-exitcodes`` that can stand behind a good verdict.
 _EXIT_CODES = {"unchanged": {0}, "changed": {2}, "tolerated": {4, 6}}
@@ -80,9 +85,12 @@ class Outcome:
 
 
 def text(value: object, limit: int = 500) -> str:
-    """Return a value as one printable line of at most ``limit`` characters: no control or direction characters."""
+    """
+    Return a value as one printable line of at most ``limit`` characters: no control or direction characters, and
+    nothing that looks secret.
+    """
     shown = _ESCAPE.sub("", (value if isinstance(value, str) else _written(value))[: 4 * limit])
-    shown = "".join(character if character.isprintable() else " " for character in shown).strip()
+    shown = masks.text("".join(character if character.isprintable() else " " for character in shown).strip())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -139,7 +147,9 @@ def _doubt(verdict: str, answer: Mapping, retcode: object, details: Mapping, noo
     exit_code = answer.get("exit_code")
     if type(retcode) is not int or retcode != 0:
         return f"says {verdict}, but its job ended with {text(retcode, 40)}"
-    if answer.get("noop") is not noop:
+    if not isinstance(answer.get("noop"), bool):
+        return f"says {verdict}, but not whether it ran with --noop"
+    if answer["noop"] is not noop:
         return f"ran {'for real' if noop else 'with --noop'}, asked for the opposite"
     # Under noop Puppet exits 0 whatever would change, but for resources that have a `noop => false` of their own.
     if type(exit_code) is not int or exit_code not in _EXIT_CODES[verdict] | ({0} if noop else set()):

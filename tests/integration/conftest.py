@@ -16,6 +16,8 @@ from pathlib import Path
 import attr
 import psutil
 import pytest
+from contest import Contest
+from sites import Site, wait_until
 
 TREE = ("_modules", "_output", "_runners", "_states", "_utils", "orch")
 BIN = Path(sys.executable).parent
@@ -70,6 +72,19 @@ class House:
         """Return the directory that holds a node's Puppet: ``etc``, ``var`` and ``site.pp``."""
         return self.root / "puppet" / node
 
+    def wrap(self, node, script='exec puppet "$@"'):
+        """Let a node's Puppet be a script around the real one: what it does to the run is the test's own."""
+        wrapper = self.puppet(node) / "puppet"
+        wrapper.write_text(f"#!/bin/sh\nPATH=$PATH:/opt/puppetlabs/bin\n{script}\n")
+        wrapper.chmod(0o755)
+
+    def puppets(self, node):
+        """Return the processes of Puppet itself that work on a node, ours and others'."""
+        home = str(self.puppet(node))
+        found = psutil.process_iter(["cmdline", "name"])
+        found = [each for each in found if any(word.endswith("bin/puppet") for word in each.info["cmdline"] or ())]
+        return [each for each in found if any(home in word for word in each.info["cmdline"])]
+
     def manifest(self, node, text):
         """Write the manifest that a node applies."""
         (self.puppet(node) / "site.pp").write_text(text)
@@ -115,7 +130,7 @@ def _in_parallel(function, items):
         return list(pool.map(function, items))
 
 
-def _puppet_settings(home):
+def puppet_settings(home):
     """Write a node's ``puppet.conf`` and return what its minion is told about its Puppet."""
     etc, var = home / "etc", home / "var"
     (etc / "code/environments/production").mkdir(parents=True)
@@ -123,7 +138,8 @@ def _puppet_settings(home):
     lines = [f"{name} = {value}" for name, value in settings.items()]
     (etc / "puppet.conf").write_text("\n".join(["[main]", f"certname = {home.name}", *lines, "reports = none", ""]))
     (home / "site.pp").write_text("")
-    return {"mode": "apply", "confdir": str(etc), "vardir": str(var), "manifest": str(home / "site.pp")}
+    places = {"confdir": str(etc), "vardir": str(var), "manifest": str(home / "site.pp")}
+    return {"mode": "apply", "puppet": str(home / "puppet"), **places}
 
 
 def _end_leftovers(root):
@@ -143,7 +159,8 @@ def _house(factories, master_id, nodes, master_options, minion_options):
     master = factories.salt_master_daemon(master_id, overrides={**ours, **master_options})
     house = House(root, factories.python_executable, master)
     for node in nodes:
-        options = {**QUIET, "puppet_agent": _puppet_settings(house.puppet(node)), **minion_options}
+        options = {**QUIET, "puppet_agent": puppet_settings(house.puppet(node)), **minion_options}
+        house.wrap(node)
         house.minions[node] = master.salt_minion_daemon(node, overrides=options)
     return house
 
@@ -190,7 +207,7 @@ def file_root(salt_factories, repository):
 def house(open_house, file_root, repository):
     """The master and five running minions, n1 to n5, which use this repository through ``module_dirs``."""
     here = {"module_dirs": [str(repository)]}
-    roots = {"file_roots": {"base": [str(file_root)]}}
+    roots = {"file_roots": {"base": [str(file_root)]}, "os_orchestrator": {"poll_interval": 5}}
     nodes = [f"n{number}" for number in range(1, 6)]
     with open_house("h", nodes, master_options={**here, **roots}, minion_options=here) as opened:
         yield opened
@@ -205,3 +222,43 @@ def _every_minion_is_up(request):
         for node, minion in house.minions.items():
             if not minion.is_running():
                 house.start_minion(node)
+
+
+@pytest.fixture
+def site(house, tmp_path, request):
+    """An environment of the test's own on the nodes of the house, whose manifests write down when they run."""
+    return Site(house, tmp_path, f"e{abs(hash(request.node.nodeid)) % 10**9}")
+
+
+@pytest.fixture
+def contest(site, file_root):
+    """Our deployment and a plain orchestration on the same nodes, neither started yet."""
+    made = Contest(site, file_root)
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def started(site, house):
+    """Return a function that starts a deployment which takes some seconds on n1, and waits until Puppet works there."""
+    processes = []
+
+    def start(*arguments, seconds=6):
+        site.manifest("n1", seconds=seconds)
+        # A group of its own, as a shell gives it to a command: what a terminal's Ctrl-C reaches.
+        process = subprocess.Popen(
+            house.command("salt-run", *arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        processes.append(process)
+        wait_until(lambda: "n1" in site.ran())
+        return process
+
+    yield start
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()

@@ -1,105 +1,12 @@
 """Deployments on a real master, real minions and real Puppet, through both doors: `deployment.run` and `state.orch`."""
 
-import json
 import os
 import signal
 import stat
 import subprocess
-import time
 
 import pytest
-
-ENVIRONMENT = """
-environments:
-  {name}:
-    roles:
-      primary_controller: [n1]
-      secondary_controller: [n2]
-      compute: {{target: 'n[34]', count: 2}}
-      endpoint: {endpoint}
-      storage: {storage}
-      ring_builder: [n3]
-      proxy: [n4]
-    puppet: {{lock_timeout: 5, ping_timeout: 4, grace: 5, timeout: {timeout}}}
-    gates:
-      writer:
-        checks: [{{function: file.file_exists, role: compute, args: [{writer}]}}]
-        successes: 2
-        interval: 0.5
-        timeout: {gate_timeout}
-"""
-DOORS = ("deployment.run", "state.orch")
-TRACED = """
-exec {{ 'work':
-  command => '{trace} start {node}; sleep {seconds}; {trace} end {node}',
-  provider => shell,
-}}
-{more}
-"""
-
-
-@pytest.fixture
-def site(house, tmp_path, request):
-    """An environment of the test's own on the nodes of the house, whose manifests write down when they run."""
-    return Site(house, tmp_path, f"e{abs(hash(request.node.nodeid)) % 10**9}")
-
-
-class Site:
-    def __init__(self, house, tmp_path, name):
-        self.house, self.name, self.trace, self.writer = house, name, tmp_path / "trace", tmp_path / "writer"
-        self._script = tmp_path / "note"
-        self._script.write_text(f'#!/bin/sh\necho "$1 $2 $(date +%s.%N)" >> {self.trace}\n')
-        self._script.chmod(0o755)
-        self.trace.touch()
-        self.define()
-        for node in ("n1", "n2", "n3", "n4", "n5"):
-            self.manifest(node)
-
-    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20):
-        text = ENVIRONMENT.format(
-            name=self.name,
-            endpoint=endpoint,
-            storage=storage,
-            timeout=timeout,
-            gate_timeout=gate_timeout,
-            writer=self.writer,
-        )
-        self.house.pillar(self.name, text)
-
-    def manifest(self, node, more="", seconds=0):
-        self.house.manifest(node, TRACED.format(trace=self._script, node=node, seconds=seconds, more=more))
-
-    def arguments(self, door, scenario, **pillar):
-        if door == "deployment.run":
-            return (door, self.name, scenario, *(f"{key}={value}" for key, value in pillar.items()))
-        return (door, f"orch.{scenario}", f"pillar={json.dumps({'environment': self.name, **pillar})}")
-
-    def deploy(self, door, scenario, *more, **pillar):
-        return self.house.salt_run(*self.arguments(door, scenario, **pillar), *more)
-
-    def last(self):
-        return self.house.salt_run("deployment.history", self.name).data["answer"]["deployments"][0]
-
-    def shown(self):
-        return self.house.salt_run("deployment.show", self.last()["id"]).data["answer"]
-
-    def ran(self):
-        """Return the nodes in the order in which Puppet started on them."""
-        return [line.split()[1] for line in self.trace.read_text().splitlines() if line.startswith("start")]
-
-    def spans(self, node):
-        """Return when Puppet worked on a node: (start, end) of each run."""
-        lines = [line.split() for line in self.trace.read_text().splitlines() if line.split()[1] == node]
-        times = [float(line[2]) for line in lines]
-        return list(zip(times[::2], times[1::2], strict=False))
-
-
-def overlap(one, other):
-    return one[0] < other[1] and other[0] < one[1]
-
-
-def before(one, other):
-    return one[1] <= other[0]
+from sites import DOORS, before, overlap, wait_until
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -325,6 +232,7 @@ def test_a_misspelt_argument_of_a_scenario_stops_before_the_first_node(site, hou
         (["deployment.run", "{env}", "swift", "from_phase=0"], "no phase 0"),
         (["deployment.plan"], "deployment.plan needs environment, and needs scenario"),
         (["deployment.plan", "{env}", "nosuch"], "there is no scenario nosuch"),
+        (["deployment.plan", "{env}", "swift", "graph=svg"], "graph must be mermaid or dot, not 'svg'"),
         (["deployment.puppet", "{env}", "storrage"], "did you mean 'storage'?"),
         (["deployment.puppet", "{env}"], "deployment.puppet needs role"),
         (["deployment.puppet", "{env}", "storage", "concurrency=0"], "concurrency"),
@@ -333,6 +241,7 @@ def test_a_misspelt_argument_of_a_scenario_stops_before_the_first_node(site, hou
         (["deployment.history", "limit=none"], "limit must be a whole number"),
         (["deployment.show"], "deployment.show needs deployment"),
         (["deployment.show", "42"], "there is no deployment 42"),
+        (["deployment.report", "42"], "there is no deployment 42"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -363,13 +272,15 @@ def test_a_part_of_a_scenario_is_said_to_be_partial(site):
     assert site.last()["partial"] is True
 
 
-def test_every_command_gives_one_json_document(site, house):
+def test_every_command_gives_one_json_document(site, house, tmp_path):
     site.deploy("deployment.run", "swift")
     for arguments in (
         ["deployment.plan", site.name, "swift"],
+        ["deployment.plan", site.name, "swift", "graph=dot"],
         ["deployment.status", site.name],
         ["deployment.history"],
         ["deployment.show", "last"],
+        ["deployment.report", "last", site.name, f"path={tmp_path}"],
         ["environment.list"],
         ["environment.show", site.name],
         ["environment.validate", site.name],
@@ -377,40 +288,6 @@ def test_every_command_gives_one_json_document(site, house):
         result = house.salt_run(*arguments)
         assert result.returncode == 0, arguments
         assert isinstance(result.data, dict), arguments
-
-
-def wait_until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not (answer := condition()):
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.1)
-    return answer
-
-
-@pytest.fixture
-def started(site, house):
-    """Return a function that starts a deployment which takes some seconds on n1, and waits until Puppet works there."""
-    processes = []
-
-    def start(*arguments, seconds=6):
-        site.manifest("n1", seconds=seconds)
-        # A group of its own, as a shell gives it to a command: what a terminal's Ctrl-C reaches.
-        process = subprocess.Popen(
-            house.command("salt-run", *arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        processes.append(process)
-        wait_until(lambda: "n1" in site.ran())
-        return process
-
-    yield start
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
 
 
 def test_a_second_deployment_of_the_environment_is_told_whose_it_is(site, house, started):
@@ -489,6 +366,30 @@ def test_a_failed_deployment_goes_on_where_it_failed_once_the_node_is_mended(sit
     assert first == {"n1": "kept", "n2": "changed"}
     # Two passes of each storage node, and the pass of n2 that failed.
     assert [site.ran().count(node) for node in ("n1", "n2", "n3", "n4")] == [2, 3, 1, 1]
+
+
+def test_the_report_of_a_resumed_deployment_tells_both_parts(site, house, tmp_path):
+    site.manifest("n2", "exec { 'broken': command => '/bin/false' }")
+    assert site.deploy("deployment.run", "swift").returncode == 1
+    site.manifest("n2")
+    resumed = house.salt_run("deployment.resume", site.name).data["answer"]
+
+    result = house.salt_run("deployment.report", "last", site.name, f"path={tmp_path / 'page.html'}", out=None)
+
+    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'page.html'}\n")
+    page = (tmp_path / "page.html").read_text()
+    assert f"Before: deployment {resumed['resumes']} failed" in page
+    assert "<code>Exec[broken]</code>" in page
+    assert "n2: failed after" in page
+    assert "n1: kept, changed in" in page
+
+
+def test_a_plan_as_a_graph_is_that_and_nothing_else(site, house):
+    result = house.salt_run("deployment.plan", site.name, "compute", "graph=mermaid", out=None)
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines()[0] == "flowchart TD"
+    assert '  phase5("5 Compute nodes are installed<br/>compute#58; 2 nodes")' in result.stdout.splitlines()
 
 
 def test_a_killed_deployment_is_resumed_without_running_anything_twice(site, house, started):

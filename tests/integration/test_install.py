@@ -83,6 +83,8 @@ def assert_deploys(house):
     assert (planned.returncode, planned.stdout.startswith("small swift: ")) == (0, True), planned
     deployed = house.salt_run("state.orch", "orch.swift", 'pillar={"environment": "small"}')
     assert deployed.returncode == 0, deployed
+    reported = house.salt_run("deployment.report", "last", f"path={house.root}")
+    assert reported.returncode == 0, reported
 
 
 def assert_not_installed(house):

@@ -21,10 +21,10 @@ def ip(*words):
 
 
 class Node:
-    """A node by the name of its namespace, with ``eth0`` on the switch."""
+    """A node by the name of its namespace, with ``eth0`` on the switch, a namespace too."""
 
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, switch):
+        self.name, self.switch = name, switch
         self.prefix = ("ip", "netns", "exec", name)
 
     def ip(self, *words):
@@ -59,7 +59,7 @@ def switch(addresses):
         ip("-n", middle, "link", "set", "br0", "up")
         nodes = {}
         for name, address in addresses.items():
-            node = nodes[name] = Node(namespace(name))
+            node = nodes[name] = Node(namespace(name), middle)
             ip("-n", middle, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", node.name)
             ip("-n", middle, "link", "set", name, "master", "br0", "up")
             node.ip("addr", "add", f"{address}/24", "dev", "eth0")

@@ -5,6 +5,7 @@ import json
 import re
 import signal
 
+from os_orchestrator import masks
 from os_orchestrator.node import report, supervisor
 
 GOOD = ("unchanged", "changed", "tolerated")
@@ -140,14 +141,14 @@ def _cause(digest):
 
 
 def build(request, state, ended=None, digest=None, output="", verdict=None, reason=""):
-    """Return a run as its caller sees it, bounded."""
+    """Return a run as its caller sees it, bounded and without what looks secret."""
     state, ended, digest = state or {}, ended or {}, digest or {}
     failures = (digest.get("failures") or []) + (digest.get("skipped") or [])
     return _bounded(
         {
             "run_id": request.get("run_id"),
             "verdict": verdict,
-            "reason": supervisor.text(reason, 3 * supervisor.LINE),
+            "reason": masks.text(supervisor.text(reason, 3 * supervisor.LINE)),
             "exit_code": ended.get("exit_code"),
             "noop": digest.get("noop", bool(request.get("noop"))),
             "mode": request.get("mode"),
@@ -156,13 +157,13 @@ def build(request, state, ended=None, digest=None, output="", verdict=None, reas
             "finished": ended.get("finished"),
             "seconds": ended.get("seconds"),
             "resources": digest.get("resources") or dict.fromkeys(report.COUNTS, 0),
-            "failures": failures[:LISTED],
-            "changes": (digest.get("changes") or [])[:LISTED],
-            "slowest": digest.get("slowest") or [],
+            "failures": masks.told(failures[:LISTED]),
+            "changes": masks.told((digest.get("changes") or [])[:LISTED]),
+            "slowest": masks.told(digest.get("slowest") or []),
             "config_version": digest.get("config_version", ""),
             "transaction_uuid": digest.get("transaction_uuid", ""),
             "puppet_version": digest.get("puppet_version", ""),
-            "log_tail": report.log_tail(output),
+            "log_tail": masks.told(report.log_tail(output)),
         }
     )
 

@@ -319,3 +319,16 @@ def test_asking_again_costs_nothing(node):
     node.run(run_id="r1")
     assert time.monotonic() - began < 0.5
     assert stat.S_IMODE((node.folder("r1") / "outcome.json").stat().st_mode) == 0o600
+
+
+def test_what_looks_secret_does_not_leave_the_node(node):
+    node.manifest("""
+    exec { '/bin/true --password=hunter2': }
+    exec { 'broken': command => '/bin/sh -c "echo password: hunter2; exit 1"', logoutput => true }
+    file { 'ROOT/secret': content => Sensitive('hunter2') }
+    notify { 'token=hunter2': }
+    """)
+    outcome = node.run()
+    assert outcome["verdict"] == "failed"
+    assert len(outcome["changes"]) >= 3
+    assert "hunter2" not in json.dumps(outcome)

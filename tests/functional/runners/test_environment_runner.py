@@ -1,16 +1,10 @@
 """The runner ``environment`` on a real master's configuration: files, keys and pillar, but no daemon."""
 
 import json
-import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import salt.config
-import salt.key
-import salt.loader
+from masters import Master
 from os_orchestrator import doors, environment
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -28,67 +22,6 @@ environments:
         checks:
           - {function: db.ready, role: compute, kwargs: {user: nova, password: hunter2}}
 """
-
-
-@dataclass
-class Master:
-    """A master's files. Salt is not running."""
-
-    root: Path
-
-    @property
-    def conf_file(self):
-        return self.root / "conf/master"
-
-    @property
-    def opts(self):
-        return salt.config.master_config(str(self.conf_file))
-
-    def configure(self, **options):
-        ours = {
-            "root_dir": str(self.root),
-            "id": "themaster",
-            "module_dirs": [str(REPOSITORY)],
-            "pillar_roots": {"base": [str(self.root / "pillar")]},
-            "file_roots": {"base": [str(self.root / "states")]},
-            "log_level_logfile": "quiet",
-        }
-        self.conf_file.write_text(json.dumps({**ours, **options}))
-        # Made by salt-master's start.
-        (Path(self.opts["cachedir"]) / "proc").mkdir(parents=True, exist_ok=True)
-
-    def accept(self, *ids, state="minions"):
-        """Put keys of minions into one of the states of ``salt-key -L``."""
-        for name in ids:
-            path = Path(self.opts["pki_dir"]) / state / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("-----BEGIN PUBLIC KEY-----\n")
-
-    def pillar(self, name, text):
-        path = self.root / "pillar" / f"{name}.sls"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-
-    def environments(self, text):
-        self.pillar("top", "base:\n  os-orchestrator:\n    - environments\n  themaster:\n    - own\n")
-        self.pillar("own", "environments: {mine: {roles: {}}}\n")
-        self.pillar("environments", text)
-
-    def call(self, name, *args, **kwargs):
-        """Call a runner function as Salt's loader has it, and return its answer and retcode."""
-        answer = salt.loader.runner(self.opts, context={})[name](*args, **kwargs)
-        return answer["answer"], answer["retcode"]
-
-    def salt_run(self, *args):
-        """Run ``salt-run`` as an operator would."""
-        command = [
-            sys.executable,
-            str(Path(sys.executable).parent / "salt-run"),
-            "-c",
-            str(self.conf_file.parent),
-            *args,
-        ]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ})
 
 
 @pytest.fixture
@@ -203,6 +136,47 @@ def test_an_environment_may_be_named_with_a_number(master):
 def test_a_key_that_is_not_accepted_does_not_count(master):
     master.accept("cmp3", state="minions_pre")
     assert master.call("environment.show", "prod")[0]["roles"]["compute"]["nodes"] == ["cmp1"]
+
+
+# -- from the file of 2012 -----------------------------------------------------------------------------------------
+
+NODES = r"""
+use_case: full
+controller-01: {ip: 10.0.0.101, role: controller}
+controller-02: {ip: 10.0.0.102, role: controller}
+/compute-\d{2}/: {role: compute}
+storage-01: {ip: 10.0.0.121, role: storage}
+proxy-01: {ip: 10.0.0.131, role: proxy}
+"""
+
+
+def test_convert_writes_a_pillar_that_is_valid(master):
+    (master.root / "nodes.yaml").write_text(NODES)
+    master.accept("controller-01", "controller-02", "compute-01", "compute-02", "storage-01", "proxy-01")
+    done = master.salt_run("environment.convert", str(master.root / "nodes.yaml"), "old")
+    assert done.returncode == 0, done.stdout
+    master.environments(done.stdout)
+    answer, retcode = master.call("environment.validate", "old")
+    assert (answer["text"], retcode) == ("old is valid: 7 roles, 6 nodes, 1 gate", 0)
+    roles = master.call("environment.show", "old")[0]["roles"]
+    assert roles["compute"]["nodes"] == ["compute-01", "compute-02"]
+    assert roles["primary_controller"]["nodes"] == ["controller-01"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "{file} cannot be read: No such file or directory; name the file with the nodes"),
+        (b"\xff\xfe", "{file} cannot be read: it is no UTF-8 text; name the file with the nodes"),
+        (b"a: {role: x}", "nodes.yaml: a has role 'x'; write one of controller, compute, storage, proxy"),
+    ],
+)
+def test_convert_refuses_a_bad_file_in_one_sentence(master, content, sentence):
+    file = master.root / "nodes.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    answer, retcode = master.call("environment.convert", str(file))
+    assert (answer, retcode) == ({"error": sentence.format(file=file)}, 2)
 
 
 # -- the pillar ----------------------------------------------------------------------------------------------------

@@ -63,10 +63,11 @@ def test_a_plan_is_told_in_a_page(tmp_path):
         "    controller: ctl1, ctl2\n"
         " 2. The writer is ready\n"
         "    gate writer: 2 good rounds, every 4 s, 30 s at most\n"
-        "      mysql_mmm.writer_ready on controller is true\n"
+        "      mysql_mmm.writer_ready on controller (2 nodes) is true\n"
         " 3. Compute nodes are installed\n"
         "    compute: cmp1, cmp3\n"
         "    may fail: Exec[start-slave]\n"
+        "    missing: cmp3\n"
         " 4. The endpoint is installed: left out, role endpoint of prod has no nodes\n"
         "\n"
         "Missing now:\n"
@@ -83,6 +84,43 @@ def test_a_plan_says_how_long_it_took_last_time_and_who_is_not_asked(tmp_path):
     assert " 1. Controllers are installed: left out, before from_phase\n" in text
     assert " 3. Compute nodes are installed  (last time 10.1 s)\n    compute: cmp1\n" in text
     assert "    not asked: cmp2" in text
+
+
+def test_a_plan_says_how_long_all_took_last_time_if_that_is_known_of_each_phase(tmp_path):
+    assert shown(planned(deployed(tmp_path / "a", "good"))).startswith("prod compute: 4 phases, 36.2 s last time\n")
+    assert shown(planned(deployed(tmp_path / "b", "failed"))).startswith("prod compute: 4 phases\n")
+
+
+def test_a_plan_says_what_is_special_about_a_phase(tmp_path):
+    puppet = {"max_failures": "10%", "tags": ["nova"], "skip_tags": ["neutron"], "retries": {"no_catalog": 2}}
+    text = shown(planned(small_site(tmp_path, roles={"compute": {"nodes": ["cmp1"], "puppet": puppet}})))
+    assert (
+        "    compute: cmp1\n"
+        "    may fail: Exec[start-slave]\n"
+        "    goes on starting nodes until more than 10% have failed\n"
+        "    only tags: nova\n"
+        "    without tags: neutron\n"
+        "    tried again: no_catalog 2 times\n"
+    ) in text
+
+
+def test_a_plan_says_what_each_gate_will_ask_and_shows_no_secrets(tmp_path):
+    checks = [
+        {"function": "network.connect", "role": "compute", "kwargs": {"host": "10.0.0.10", "password": "hunter2"}},
+        {"function": "mysql.get_slave_status", "role": "controller", "key": "Slave_SQL_Running", "expect": "Yes"},
+        {"function": "pkg.version", "role": "compute", "args": ["nova"], "expect": "equal"},
+        {"function": "a.b", "role": "endpoint", "expect": {"value": [1]}},
+    ]
+    master = small_site(tmp_path, roles={"compute": ["cmp1"]})
+    master.definition["gates"]["writer"]["checks"] = checks
+    found = planned(master)
+    assert "hunter2" not in str(found)
+    assert shown(found).split("\n")[6:10] == [
+        "      network.connect host=10.0.0.10 password=******** on compute is true",
+        "      mysql.get_slave_status on controller (2 nodes): Slave_SQL_Running is Yes",
+        "      pkg.version nova on compute is equal on all nodes",
+        "      a.b on endpoint (0 nodes) is [1]",
+    ]
 
 
 def test_a_plan_of_many_nodes_says_how_many_at_once(tmp_path):
@@ -186,12 +224,13 @@ def test_no_line_is_wider_than_100_columns_and_none_has_control_characters(said,
     ]
     head = {"id": "1", "environment": "prod", "scenario": "x", "user": said, "door": "d", "noop": True, "partial": True}
     head |= {"state": "failed", "reason": said, "started": 1.0, "ended": 9.0, "excluded": {node: said}}
+    arguments = {"args": [said], "kwargs": {"a": said}}
     planned_phases = [
         {**common, "kind": "puppet", "nodes": [node] * count, "not_asked": {node: said}, "missing": {node: said}}
         | {"last_seconds": 4000.0, "options": {"may_fail": [said] * count, "concurrency": 1}},
         {**common, "kind": "gate", "nodes": [node], "not_asked": {}, "missing": {}, "last_seconds": None}
         | {"gate": {"name": name, "successes": 1, "interval": 5, "timeout": 300}}
-        | {"checks": [{"function": "a.b", "role": name, "expect": said, "kwargs": {}}]},
+        | {"checks": [{"function": "a.b", "role": name, "expect": said, "key": said, "asks": 1, **arguments}]},
     ]
     for answer in (
         {"kind": "deployment", **head, "phases": phases},

@@ -11,7 +11,7 @@ from os_orchestrator import engine, environment, journal, plan, scheduler, trans
 
 RUN_ID = "77-1-1-{}"
 OPTIONS = {"timeout": 1000, "lock_timeout": 10, "grace": 5, "ping_timeout": 15, "concurrency": 50}
-PATIENCE = 1015
+PATIENCE = 1025
 
 
 def a_plan(nodes, noop=False, **options):
@@ -111,8 +111,11 @@ def test_each_step_is_in_the_journal_before_anyone_is_told():
     record.told = order
     rehearsal.run()
     names = [step if isinstance(step, str) else step[0] for step in order]
-    pairs = [("run_started", "told node/started"), ("run_ended", "told node/ended")]
-    assert names == [name for pair in pairs for _ in "ab" for name in pair]
+    assert names == [
+        "runs_started",
+        *["told node/started"] * 2,
+        *["run_ended", "told node/ended"] * 2,
+    ]
 
 
 def test_the_journal_has_it_all(tmp_path):
@@ -139,8 +142,8 @@ def test_nodes_without_a_key_or_an_answer_are_missing_and_nothing_starts():
     assert outcomes["c"].reason == "its minion gave no answer to a ping within 15 s; is salt-minion running there?"
     assert outcomes["a"].reason == "not started: 2 failed, 0 may (max_failures)"
     assert not rehearsal.bus.asked("puppet_agent.run")
-    ((_, pinged, _),) = rehearsal.bus.asked("test.ping")
-    assert sorted(pinged) == ["a", "c"]
+    pinged = [(round(when), sorted(nodes)) for when, nodes, _ in rehearsal.bus.asked("test.ping")]
+    assert pinged == [(0, ["a", "c"]), (5, ["c"]), (10, ["c"])]
 
 
 def test_missing_nodes_count_as_failures():
@@ -176,7 +179,7 @@ def test_a_node_that_says_nothing_is_lost_at_its_deadline_and_not_before():
     rehearsal, outcomes = rehearse(Node("a", dead=3.0), Node("b"))
     assert outcomes["b"].verdict == "changed"
     assert outcomes["a"].verdict == "lost"
-    assert "no outcome after 16 min 55 s, last heard" in outcomes["a"].reason
+    assert "no outcome after 17 min 05 s, last heard" in outcomes["a"].reason
     assert "salt a puppet_agent.status" in outcomes["a"].reason
     assert PATIENCE <= rehearsal.bus.now < PATIENCE + 1
 
@@ -354,10 +357,34 @@ def test_a_node_that_waits_for_its_next_attempt_keeps_its_verdict_when_the_phase
 
 
 def test_a_lost_node_may_be_tried_again():
-    node = Node("a", down=[(1, 1020)])
+    node = Node("a", down=[(1, 1030)])
     rehearsal, outcomes = rehearse(node, Node("b"), retries={"lost": 1})
     assert outcomes["a"].verdict == "changed"
     assert [step["verdict"] for step in rehearsal.sink.of("node/ended")] == ["changed", "lost", "changed"]
+
+
+# -- nodes that others work on -------------------------------------------------------------------------------------
+
+
+def claim():
+    return journal.Claim("other", "66", "bob", 1, 0.0, True)
+
+
+def test_a_node_that_another_deployment_works_on_waits_and_the_others_do_not():
+    record = Record(held=[{"a": claim()}, {"a": claim()}, {"a": claim()}])
+    rehearsal, outcomes = rehearse(*named("a", "b", "c"), concurrency=1, record=record)
+    assert {node: found.verdict for node, found in outcomes.items()} == dict.fromkeys("abc", "changed")
+    assert [asked for _, asked, _ in rehearsal.bus.asked("puppet_agent.run")] == [["b"], ["c"], ["a"]]
+    (note,) = rehearsal.sink.of("node/noted")
+    assert note["note"] == "waits, deployment 66 of environment other runs Puppet there"
+
+
+def test_a_node_that_others_work_on_for_too_long_is_busy():
+    rehearsal, outcomes = rehearse(*named("a", "b"), record=Record(held=[{"a": claim()}] * 1000), max_failures=1)
+    assert {node: found.verdict for node, found in outcomes.items()} == {"a": "busy", "b": "changed"}
+    assert "deployment 66 of environment other runs Puppet there, waited 1" in outcomes["a"].reason
+    assert outcomes["a"].reason.endswith("(lock_timeout)")
+    assert not rehearsal.bus.nodes["a"].made
 
 
 # -- the operator --------------------------------------------------------------------------------------------------

@@ -377,17 +377,44 @@ def test_a_deployment_is_there_whole_before_its_first_node_is_touched(record):
 def test_each_run_has_its_verdict_and_the_last_attempt_counts(record):
     begin(record)
     record.phase_started("1", 1)
-    record.run_started("1", 1, "n1", "1-1-1-1", 1)
+    record.runs_started("1", 1, [("n1", "1-1-1-1", 1)])
     record.run_noted("1", 1, "n1", 1, "silent")
     assert record.deployment("1")["phases"][0]["runs"][0]["note"] == "silent"
     record.run_ended("1", 1, "n1", "1-1-1-1", 1, BAD)
-    record.run_started("1", 1, "n1", "1-1-1-2", 2)
+    record.runs_started("1", 1, [("n1", "1-1-1-2", 2)])
     record.run_ended("1", 1, "n1", "1-1-1-2", 2, GOOD)
     record.run_ended("1", 1, "n2", "", 1, verdicts.Outcome("skipped", "not started"))
     runs = {run["node"]: run for run in record.deployment("1")["phases"][0]["runs"]}
     assert (runs["n1"]["verdict"], runs["n1"]["attempt"], runs["n1"]["run_id"]) == ("changed", 2, "1-1-1-2")
     assert (runs["n1"]["details"], runs["n1"]["seconds"], runs["n1"]["note"]) == (GOOD.details, 1.5, "")
     assert (runs["n2"]["verdict"], runs["n2"]["started"], runs["n2"]["reason"]) == ("skipped", None, "not started")
+
+
+def test_a_node_on_which_a_living_deployment_runs_puppet_may_not_start_in_another(record):
+    with claimed_elsewhere(record, "other", "66", begun=True) as (process, there):
+        there.recv()
+        begin(record)
+        runs = [("n1", "1-1-1-1", 1), ("n2", "1-1-1-1", 1)]
+        record.runs_started("66", 1, [("n1", "66-1-1-1", 1)])
+        assert {node: claim.deployment for node, claim in record.runs_started("1", 1, runs).items()} == {"n1": "66"}
+        assert [run["node"] for run in record.deployment("1")["phases"][0]["runs"]] == ["n2"]
+        assert record.runs_started("66", 1, [("n1", "66-1-1-1", 1)]) == {}
+        record.run_ended("66", 1, "n1", "66-1-1-1", 1, GOOD)
+        assert record.runs_started("1", 1, runs) == {}
+        record.runs_started("66", 1, [("n2", "66-1-1-1", 1)])
+        process.kill()
+        process.join(10)
+        assert record.runs_started("1", 1, runs) == {}
+
+
+def test_what_a_node_waits_for_is_noted_before_its_run_starts(record):
+    begin(record)
+    record.run_noted("1", 1, "n1", 1, "waits for others")
+    (run,) = record.deployment("1")["phases"][0]["runs"]
+    assert (run["node"], run["started"], run["note"]) == ("n1", None, "waits for others")
+    record.runs_started("1", 1, [("n1", "1-1-1-1", 1)])
+    (run,) = record.deployment("1")["phases"][0]["runs"]
+    assert (run["run_id"], run["note"]) == ("1-1-1-1", "")
 
 
 def test_the_rounds_of_a_gate_are_counted_and_the_last_one_is_shown(record):
@@ -449,7 +476,7 @@ def test_the_oldest_are_forgotten_with_all_that_belongs_to_them(tmp_path):
     record = journal.Journal(tmp_path / "journal.sqlite", keep=3)
     for number in range(1, 7):
         begin(record, str(number))
-        record.run_started(str(number), 1, "n1", "x", 1)
+        record.runs_started(str(number), 1, [("n1", "x", 1)])
         record.round(str(number), 1, 1, True, [])
     begin(record, "other", "test")
     assert [head["id"] for head in record.deployments("prod")] == ["6", "5", "4"]
@@ -475,7 +502,7 @@ def _write_for_ever(there, path):
     for number in itertools.count(1):
         deployment = f"{os.getpid()}-{number}"
         begin(record, deployment, environment=str(os.getpid()))
-        record.run_started(deployment, 1, "n1", "x", 1)
+        record.runs_started(deployment, 1, [("n1", "x", 1)])
         record.run_ended(deployment, 1, "n1", "x", 1, GOOD)
         record.phase_ended(deployment, 1, "succeeded")
         record.ended(deployment, "succeeded")

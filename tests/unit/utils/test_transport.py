@@ -2,12 +2,13 @@
 
 import logging
 import time
+import typing
 
 import pytest
 import salt.config
 from hypothesis import given
 from hypothesis import strategies as st
-from os_orchestrator import doors, transport
+from os_orchestrator import doors, jobcache, transport
 from os_orchestrator.transport import Return, Started
 from salt.exceptions import AuthenticationError, SaltClientError, SaltReqTimeoutError
 
@@ -37,7 +38,7 @@ def test_returns_and_starts_of_minions_are_heard(heard, read):
     assert transport._read(heard) == read
 
 
-def test_who_has_answered_is_said_by_the_master_and_not_by_the_answer():
+def test_who_has_answered_is_said_by_the_tag_and_not_by_the_answer():
     lie = event("salt/job/7/ret/evil", {"id": "cmp1", "jid": "8", "return": True, "retcode": 0, "tag": "x"})
     assert transport._read(lie) == Return("evil", "7", True, 0)
     assert transport._read(event("salt/minion/evil/start", {"id": "cmp1"})) == Started("evil")
@@ -94,7 +95,9 @@ class Client:
     def __init__(self, sent=None, error=None):
         self.sent, self.error, self.asked = sent, error, []
 
-    def run_job(self, target, function, args, **options):
+    opts: typing.ClassVar = {}
+
+    def pub(self, target, function, args, **options):
         self.asked.append((target, function, args, options))
         if self.error:
             raise self.error
@@ -112,24 +115,44 @@ class Events:
         return self.events.pop(0) if self.events else time.sleep(wait)
 
 
-def bus(*events, **client):
+class JobCache:
+    """What stands for the master's job cache: what was stored, and after how many looks it is there."""
+
+    def __init__(self, stored, after=0):
+        self.stored, self.looks = stored, dict.fromkeys(stored, after)
+
+    def find(self, jid, node):
+        self.looks[jid, node] = self.looks.get((jid, node), 0) - 1
+        return self.stored.get((jid, node)) if self.looks[jid, node] < 0 else None
+
+
+def bus(*events, answers=None, **client):
+    """Return a bus with these events to come; without ``answers`` the master keeps none, and events are believed."""
     made = transport.Bus({"conf_file": "/nowhere"})
-    made._client, made._events = Client(**client), Events(*events)
+    made._client, made._events, made._answers = Client(**client), Events(*events), answers
+    return made
+
+
+def asking(*events, nodes=("a", "b"), **options):
+    """Return a bus on which these nodes were asked job 1."""
+    made = bus(*events, **options)
+    made.publish(nodes, "test.ping")
     return made
 
 
 def test_a_job_is_published_to_a_list_of_nodes_and_nobody_else():
     ours = bus()
     assert ours.publish({"cmp*": 1}, "test.ping", {"a": 1}, (2,)) == "1"
-    assert ours._client.asked == [(["cmp*"], "test.ping", [2], {"tgt_type": "list", "kwarg": {"a": 1}})]
+    assert ours._client.asked == [(["cmp*"], "test.ping", [2, {"a": 1, "__kwarg__": True}], {"tgt_type": "list"})]
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (SaltClientError("The salt master could not be contacted."), "The salt master could not be contacted."),
-        (SaltReqTimeoutError("Message timed out"), "Message timed out"),
-        (AuthenticationError(""), "the master's publisher does not answer; is salt-master running?"),
+        (SaltClientError(), "the master's publisher does not answer; is salt-master running?"),
+        (SaltReqTimeoutError("Message timed out"), "the master's publisher does not answer; is salt-master running?"),
+        (OSError("no such socket"), "the master's publisher does not answer; is salt-master running?"),
+        (AuthenticationError("not you"), "not you"),
     ],
 )
 def test_what_cannot_be_published_is_a_sentence(error, said):
@@ -138,14 +161,16 @@ def test_what_cannot_be_published_is_a_sentence(error, said):
     assert str(unreachable.value) == said
 
 
-@pytest.mark.parametrize("sent", [{}, {"jid": "", "minions": []}, {"minions": ["cmp1"]}])
+@pytest.mark.parametrize(
+    "sent", [{}, "", {"jid": "", "minions": []}, {"jid": "0"}, {"jid": "7", "minions": []}, {"minions": ["cmp1"]}]
+)
 def test_a_job_without_an_id_was_not_published(sent):
     with pytest.raises(transport.Unreachable, match="it knows none of these nodes"):
         bus(sent=sent).publish(["zz"], "test.ping")
 
 
 def test_the_next_of_ours_is_returned_and_all_else_is_passed_over():
-    ours = bus(None, event("salt/auth", {}), returned("a", "1", True), returned("b", "1", True))
+    ours = asking(None, event("salt/auth", {}), returned("a", "1", True), returned("b", "1", True))
     assert ours.next(5).node == "a"
     assert ours.next(5).node == "b"
 
@@ -155,6 +180,43 @@ def test_silence_is_nothing_in_the_time_that_was_given(wait):
     began = time.monotonic()
     assert bus().next(wait) is None
     assert time.monotonic() - began < 2
+
+
+def test_what_is_believed_is_what_the_master_has_stored():
+    stored = {("1", "a"): jobcache.Stored({"really": "said"}, 1)}
+    ours = asking(returned("a", "1", "a rumour"), answers=JobCache(stored, after=3))
+    assert ours.next(5) == Return("a", "1", {"really": "said"}, 1)
+    assert ours.next(0.05) is None
+
+
+def test_an_answer_that_is_announced_and_never_stored_is_none():
+    forged = returned("a", "1", True)
+    ours = asking(forged, forged, answers=JobCache({}))
+    assert ours.next(0.1) is None
+    assert ours.call(["b"], "test.ping", 0.1) == {}
+
+
+@pytest.mark.parametrize(("jid", "node"), [("7", "a"), ("1", "evil"), ("1", "../../b")])
+def test_answers_to_other_jobs_and_of_other_nodes_are_not_even_looked_for(jid, node):
+    cache = JobCache({})
+    assert asking(returned(node, jid, True), answers=cache).next(0.05) is None
+    assert not cache.looks
+
+
+def test_a_job_that_is_forgotten_has_no_more_answers():
+    ours = asking(returned("a", "1", True))
+    ours.forget("1")
+    assert ours.next(0.05) is None
+
+
+def test_time_passes_on_a_bus_that_is_never_quiet():
+    class Noise:
+        def get_event(self, **_options):
+            return returned("zz", "9", True)
+
+    ours = asking()
+    ours._events = Noise()
+    assert ours.next(0.05) is None
 
 
 def test_a_call_returns_the_answers_to_it_of_those_who_were_asked():
@@ -173,6 +235,17 @@ def test_a_call_returns_the_answers_to_it_of_those_who_were_asked():
 
 def test_a_call_returns_what_has_come_in_its_time():
     assert list(bus(returned("a", "1", True)).call(["a", "b"], "test.ping", 0.05)) == ["a"]
+
+
+def test_those_who_are_silent_are_asked_again_and_an_answer_to_any_asking_counts():
+    ours = bus(returned("a", "1", True))
+    assert list(ours.call(["a", "b"], "test.ping", 0.2, times=3)) == ["a"]
+    assert [sorted(target) for target, *_ in ours._client.asked] == [["a", "b"], ["b"], ["b"]]
+    late = bus(None, returned("zz", "1", True), returned("a", "1", "late"))
+    late._events.get_event = (lambda real: lambda wait, **o: time.sleep(wait) or real(wait, **o))(
+        late._events.get_event
+    )
+    assert late.call(["a"], "test.ping", 0.3, times=3)["a"].answer == "late"
 
 
 def test_a_call_to_nobody_publishes_nothing():

@@ -1,0 +1,159 @@
+"""
+What becomes of a deployment when its own process, the master, or the master's disk goes, and when there are two.
+
+Each test is a row of docs/faults.md: exit statuses are ours, then that of plain ``state.orch`` where it meets the same.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+import sqlite3
+import subprocess
+
+import psutil
+import pytest
+from disks import fill, small_disk
+from sites import wait_until
+
+
+@pytest.fixture
+def in_the_middle(contest, site):
+    """Both orchestrations, started, with Puppet in the middle of its catalog on n2 for both."""
+    site.manifest("n2", seconds=8)
+    contest.start()
+    wait_until(lambda: contest.began("n2"), 60)
+    return contest
+
+
+def journal_of(house):
+    return next(house.root.rglob("journal.sqlite"))
+
+
+def status_of(house, site):
+    return house.salt_run("deployment.status", site.name).data["answer"]["deployments"][0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_salt_run_is_ended(in_the_middle, house, site, number):
+    for process in (in_the_middle.ours, in_the_middle.plain):
+        os.killpg(process.pid, number)
+    ours, _ = in_the_middle.finish()
+    assert ours.returncode == (-9 if number == signal.SIGKILL else 1)
+    status = status_of(house, site)
+    assert (status["state"], status["phases"][0]["state"]) == ("interrupted", "interrupted")
+
+    result = house.salt_run("deployment.resume", site.name)
+
+    assert result.returncode == 0, result.stderr
+    # The plain one has forgotten what it did, and cannot go on.
+    assert in_the_middle.went_on == (True, False)
+    assert [site.ran().count(node) for node in ("n1", "n2", "n4")] == [1, 1, 1]
+    assert sqlite3.connect(journal_of(house)).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def processes_of(daemon):
+    """Return a daemon with all that it started."""
+    master = psutil.Process(daemon.pid)
+    return [master, *master.children(recursive=True)]
+
+
+def test_the_master_is_killed_and_restarted(contest, house, site):
+    site.define(ping_timeout=15)
+    site.manifest("n2", seconds=8)
+    contest.start()
+    wait_until(lambda: contest.began("n2"), 60)
+    for process in processes_of(house.master):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    house.master.terminate()
+    house.master.start()
+    # The plain one comes out either way.
+    ours, _ = contest.finish(180)
+    assert ours.returncode == 0, ours.stdout + ours.stderr
+    assert contest.verdicts() == {"n1": "changed", "n2": "changed"}
+    assert [site.ran().count(node) for node in ("n1", "n2", "n4")] == [1, 1, 1]
+
+
+def test_the_journals_disk_is_full_before(house, site):
+    with small_disk(journal_of(house).parent, "256k") as place:
+        fill(place)
+        result = house.salt_run("deployment.run", site.name, "swift", out=None)
+    assert result.returncode == 2
+    assert "the journal" in result.stdout
+    assert len(result.stdout.splitlines()) == 1
+    assert site.ran() == []
+
+
+def test_the_journals_disk_fills_in_mid_run(house, site):
+    """What cannot be written down has not succeeded; nothing more starts."""
+    site.manifest("n2", seconds=6)
+    place = journal_of(house).parent
+    with small_disk(place, "512k"):
+        process = subprocess.Popen(
+            house.command("salt-run", "deployment.run", site.name, "swift"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        wait_until(lambda: "n2" in site.ran(), 60)
+        fill(place)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, out + err
+    assert "its disk is full" in out
+    assert "deployment.resume takes them up" in out
+    assert "Traceback" not in out + err
+    assert set(site.ran()) == {"n1", "n2"}
+
+
+def test_two_deployments_of_one_environment_at_the_same_instant(house, site):
+    command = house.command("salt-run", "deployment.puppet", site.name, "storage")
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate(timeout=120) for process in both]
+    assert sorted(process.returncode for process in both) == [0, 2], told
+    assert any(f"environment {site.name} is being deployed by" in out for out, _ in told)
+    assert sorted(site.ran()) == ["n1", "n2"]
+
+
+@pytest.fixture
+def other(house, site):
+    """Another environment, which has the node n2 too."""
+    name = f"{site.name}x"
+    text = f"{{environments: {{{name}: {{roles: {{shared: [n2]}}, puppet: {{lock_timeout: LOCK, grace: 5}}}}}}}}"
+
+    def define(lock_timeout):
+        house.pillar(name, text.replace("LOCK", str(lock_timeout)))
+        return name
+
+    return define
+
+
+def test_two_environments_share_a_node(house, site, other, started):
+    name = other(60)
+    site.manifest("n2", seconds=4)
+    first = started("deployment.run", site.name, "swift", seconds=1)
+    wait_until(lambda: "n2" in site.ran())
+
+    second = house.salt_run("deployment.puppet", name, "shared")
+
+    assert second.returncode == 0, second.stderr
+    assert f"n2  waits, deployment {site.last()['id']} of environment {site.name} runs Puppet there" in second.stderr
+    first.communicate(timeout=90)
+    assert first.returncode == 0
+    spans = site.spans("n2")
+    assert len(spans) == 3
+    assert all(one[1] <= then[0] for one, then in itertools.pairwise(spans))
+
+
+def test_two_environments_share_a_node_for_too_long(house, site, other, started):
+    name = other(2)
+    site.manifest("n2", seconds=10)
+    started("deployment.run", site.name, "swift", seconds=1)
+    wait_until(lambda: "n2" in site.ran())
+
+    second = house.salt_run("deployment.puppet", name, "shared")
+
+    assert second.returncode == 1
+    (node,) = second.data["answer"]["phases"][0]["nodes"]
+    assert (node["verdict"], f"of environment {site.name} runs Puppet there" in node["reason"]) == ("busy", True)
+    assert site.ran().count("n2") == 1
