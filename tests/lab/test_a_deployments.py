@@ -95,6 +95,15 @@ def test_openstack_issues_a_token(lab, compute):
 
 
 @pytest.mark.parametrize("scenario", ["swift", "compute"])
+def test_a_deployment_has_a_report(lab, swift, compute, scenario):
+    deployment = {"swift": swift, "compute": compute}[scenario]
+    path = f"/root/{scenario}.html"
+    assert lab.salt_run("deployment.report", deployment.answer["id"], f"path={path}").returncode == 0
+    page = lab.master("cat", path).stdout
+    assert all(phase["name"] in page for phase in deployment.answer["phases"])
+
+
+@pytest.mark.parametrize("scenario", ["swift", "compute"])
 def test_a_second_deployment_changes_nothing(lab, swift, compute, scenario):
     again = lab.deploy("run", "lab", scenario)
     assert again.status == 0, again.progress

@@ -74,9 +74,10 @@ def test_a_storage_node_loses_its_power_in_its_second_pass(lab):
     time.sleep(A_MINUTE)
     lab.nodes["st3"].power_on()
     done = lab.ended(process)
-    print(done.progress)
+    assert "st3  silent since" in done.progress
     assert (done.status, done.answer["state"]) == (1, "failed")
     assert done.verdicts("Storage nodes fetch the rings") == {"st1": "changed", "st2": "changed", "st3": "killed"}
+    assert "the node went down" in done.did("st3")
 
 
 def test_what_lost_its_power_is_resumed_to_a_working_cluster(lab):

@@ -16,6 +16,8 @@ def test_a_minion_that_puppet_restarts_in_mid_run_ends_in_a_true_verdict(lab):
     assert node.run("systemctl", "show", "--property=MainPID", "salt-minion") != before
     assert (done.status, done.all_verdicts()) == (0, {"changed"}), done.progress
     assert node.run("cat", "/root/after-the-restart")
+    run_id = done.answer["phases"][0]["nodes"][0]["run_id"]
+    assert "Deactivated successfully" in node.run("journalctl", "--unit", f"puppet-agent-run-{run_id}")
 
 
 def test_an_error_of_the_server_that_passes_is_met_by_a_retry_which_the_journal_shows(lab):

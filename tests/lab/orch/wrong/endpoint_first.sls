@@ -7,6 +7,6 @@ The endpoint is installed:
 The endpoint serves every compute node:
   phase.gate:
     - gate: endpoint
-    - timeout: 5
+    - timeout: 15
     - require:
       - phase: The endpoint is installed

@@ -3,7 +3,7 @@
 The writer is ready:
   phase.gate:
     - gate: writer
-    - timeout: 5
+    - timeout: 15
 
 Compute nodes are installed:
   phase.puppet:
