@@ -49,7 +49,8 @@ lab-test: lab
 
 lab-ci: $(VENV)/.ready
 	@[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory packages-lab
-	@! $(BIN)/python tests/lab/lab.py check || { $(MAKE) lab-test ARGS="-m 'not slow'" && $(MAKE) lab-down; }
+	@! $(BIN)/python tests/lab/lab.py check || \
+		{ $(MAKE) lab-test ARGS="-m 'not slow'"; status=$$?; $(MAKE) lab-down; exit $$status; }
 
 lab-shell lab-down lab-clean:
 	@$(BIN)/python tests/lab/lab.py $(@:lab-%=%) $(if $(filter lab-shell,$@),$(NODE))

@@ -110,7 +110,7 @@ class Node:
         """Boot it with an empty disk, but with the certificate and the key by which the others know it."""
         kept = HOME / f"{self.name}.identity"
         self.power_off()
-        call("tar", "-C", self.root, "-cf", kept, *IDENTITY)
+        call("tar", "-C", self.root, "-cf", kept, *IDENTITY, umask=0o077)
         remove(self.name)
         self.make()
         call("tar", "-C", self.root, "--same-owner", "-xpf", kept)

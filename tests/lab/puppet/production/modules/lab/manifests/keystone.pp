@@ -26,6 +26,9 @@ class lab::keystone {
     interface    => 'internal',
   }
 
+  # The module finds the right password wrong in every run, and would set it again.
+  Keystone_user <| title == 'admin' |> { replace_password => false }
+
   @@haproxy::balancermember { $facts['networking']['hostname']:
     listening_service => 'keystone',
     server_names      => $facts['networking']['hostname'],
