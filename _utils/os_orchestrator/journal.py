@@ -335,6 +335,16 @@ class Journal:
 
     # -- what is drawn of it -------------------------------------------------------------------------------------
 
+    def unfinished(self, deployment: str) -> list[str]:
+        """Return the sentences of the phases that have neither succeeded nor been left out, in order."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT name FROM phases WHERE deployment = ? AND state NOT IN ('succeeded', 'left_out')"
+                " ORDER BY number",
+                (deployment,),
+            ).fetchall()
+        return [row["name"] for row in rows]
+
     def outline(self, deployment: str) -> dict | None:
         """
         Return a deployment to be drawn, or None: its columns and ``phases``, each with ``runs``: every attempt, in

@@ -331,14 +331,8 @@ def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
         _end(session, "failed", f"{phase.name}: {result.reason}")
     elif phase.number == len(session.plan.phases):
         # Another state of the scenario may have failed, and kept a phase from being called.
-        never = [row["name"] for row in _phases(session) if row["state"] not in ("succeeded", "left_out")]
+        never = session.deployment.journal.unfinished(session.deployment.id)
         _end(session, "failed" if never else "succeeded", f"{', '.join(never)}: never begun" if never else "")
-
-
-def _phases(session: _Session) -> list[dict]:
-    """Return the phases of a deployment as the journal has them."""
-    found = session.deployment.journal.deployment(session.deployment.id)
-    return found["phases"] if found else []
 
 
 def _interrupted(session: _Session, phase: plan.Phase) -> Result:
