@@ -153,6 +153,7 @@ def test_a_job_is_published_to_a_list_of_nodes_and_nobody_else():
         (SaltReqTimeoutError("Message timed out"), "the master's publisher does not answer; is salt-master running?"),
         (OSError("no such socket"), "the master's publisher does not answer; is salt-master running?"),
         (AuthenticationError("not you"), "not you"),
+        (AuthenticationError(""), "the master refuses this user"),
     ],
 )
 def test_what_cannot_be_published_is_a_sentence(error, said):
