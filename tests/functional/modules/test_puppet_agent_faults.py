@@ -340,5 +340,5 @@ def test_a_puppet_that_does_not_do_what_it_says_is_found_out(bare_node):
     script.write_text('#!/bin/sh\ncase "$1" in agent) exit 0;; esac\nexec puppet "$@"\n')
     script.chmod(0o755)
     node = bare_node.load(puppet=str(script))
-    with pytest.raises(CommandExecutionError, match="Puppet says that it disabled the agent, but .* says otherwise"):
+    with pytest.raises(CommandExecutionError, match=r"Puppet says that it disabled the agent, but .* says otherwise"):
         node.disable("new disks")
