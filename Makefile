@@ -12,7 +12,7 @@ PYTHON ?= python3
 SALT ?= 3008
 VENV := .venv$(patsubst %,-%,$(filter-out 3008,$(SALT)))
 BIN := $(VENV)/bin
-JOBS ?= $(shell nproc)
+JOBS ?= $(shell expr 2 \* $$(nproc))
 YAML := orch pillar.example demo
 # Requisites stand as Salt's own documentation has them.
 YAMLLINT := {extends: default, rules: {line-length: {max: 120}, document-start: disable, indentation: {indent-sequences: whatever}}}

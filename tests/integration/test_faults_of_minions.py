@@ -66,7 +66,7 @@ def test_killed_in_mid_run_and_restarted(in_the_middle, house, site):
 
 
 def test_killed_in_mid_run_for_good(contest, house, site):
-    site.define(timeout=10)
+    site.define(timeout=20)
     site.manifest("n2", seconds=4)
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
@@ -79,7 +79,7 @@ def test_killed_in_mid_run_for_good(contest, house, site):
 
 
 def test_a_node_that_was_lost_is_taken_up_by_resume(contest, house, site):
-    site.define(timeout=10)
+    site.define(timeout=20)
     site.manifest("n2", seconds=4)
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)

@@ -44,7 +44,7 @@ class Site:
             self.manifest(node)
             house.wrap(node)
 
-    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=4):
+    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=10):
         text = ENVIRONMENT.format(
             name=self.name,
             endpoint=endpoint,
