@@ -5,8 +5,6 @@ the same.
 Each test is a row of docs/faults.md: exit statuses are ours, then that of plain ``state.orch``.
 """
 
-import os
-import signal
 import time
 
 import psutil
@@ -113,8 +111,11 @@ def test_stopped_for_a_minute(in_the_middle, house, site):
 
 def test_restarted_gracefully(in_the_middle, house, site):
     minion = house.minions["n2"]
-    os.kill(minion.pid, signal.SIGTERM)
-    psutil.Process(minion.pid).wait(30)
+    process = psutil.Process(minion.pid)
+    process.terminate()
+    # What does not end in a while is killed, as systemd does it.
+    for late in psutil.wait_procs([process], 20)[1]:
+        late.kill()
     minion.terminate()
     house.start_minion("n2")
     site.let_go("n2")
