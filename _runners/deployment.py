@@ -7,6 +7,7 @@ stdout, and the exit status is 0 only for success: 1 when a node, a gate or the 
 begun.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -446,9 +447,14 @@ def _result(deployment, said):
     """
     Return the summary of a deployment with the exit status that it deserves.
 
+    Salt puts the answer on its bus, and Salt 3006 fails at that when the master was restarted meanwhile: its end of the
+    socket is closed here, so that it opens another.
+
     The journal and the orchestration must both say that it succeeded; a deployment that the journal does not know
     was never begun.
     """
+    with contextlib.suppress(Exception):
+        __jid_event__.event.close_pull()
     try:
         found = journal.of(__opts__).deployment(deployment)
     except doors.Refused as error:

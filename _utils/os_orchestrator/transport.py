@@ -193,8 +193,15 @@ class Bus:
         interrupts.check()
 
     def fire(self, tag: str, data: Mapping) -> None:
-        """Put an event on the master's bus."""
-        self._events.fire_event(dict(data), tag)
+        """Put an event on the master's bus. A master that is away hears it not: what happened is in the journal."""
+        for _ in range(2):
+            try:
+                self._events.fire_event(dict(data), tag)
+                return
+            except Exception:  # Salt's network code raises many kinds
+                interrupts.check()
+                # A restarted master has another socket, and Salt 3006 keeps the old one.
+                self._events.close_pull()
 
 
 def _read(event: object) -> Return | Started | None:

@@ -26,7 +26,7 @@ environments:
 DOORS = ("deployment.run", "state.orch")
 TRACED = """
 exec {{ 'work':
-  command => '{trace} start {node}; sleep {seconds}; {trace} end {node}',
+  command => '{trace} start {node}; sleep {seconds}; while [ -e {held} ]; do sleep 0.1; done; {trace} end {node}',
   provider => shell,
 }}
 {more}
@@ -59,7 +59,23 @@ class Site:
         self.house.pillar(self.name, text)
 
     def manifest(self, node, more="", seconds=0):
-        self.house.manifest(node, TRACED.format(trace=self._script, node=node, seconds=seconds, more=more))
+        """Let Puppet on a node write down when it begins and ends, and take some seconds in between."""
+        held, trace = self._held(node), self._script
+        self.house.manifest(node, TRACED.format(trace=trace, node=node, seconds=seconds, held=held, more=more))
+
+    def hold(self, node):
+        """Let Puppet on a node stay in the middle of its catalog until it is let go."""
+        self._held(node).touch()
+
+    def let_go(self, node):
+        self._held(node).unlink()
+
+    def let_all_go(self):
+        for path in self.trace.parent.glob("*.held"):
+            path.unlink()
+
+    def _held(self, node):
+        return self.trace.with_name(f"{node}.held")
 
     def arguments(self, door, scenario, **pillar):
         if door == "deployment.run":

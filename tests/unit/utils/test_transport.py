@@ -255,6 +255,26 @@ def test_a_call_to_nobody_publishes_nothing():
     assert ours._client.asked == []
 
 
+def test_an_event_that_the_master_does_not_take_is_sent_once_more_and_then_forgotten():
+    class Restarted(Events):
+        fired, closed = (), 0
+
+        def fire_event(self, data, tag):
+            if self.closed < self.away:
+                raise OSError("Stream is closed")
+            self.fired = (data, tag)
+
+        def close_pull(self):
+            self.closed += 1
+
+    for away, fired in ((0, True), (1, True), (9, False)):
+        ours = bus()
+        ours._events = Restarted()
+        ours._events.away = away
+        ours.fire("tag", {"a": 1})
+        assert ours._events.fired == (({"a": 1}, "tag") if fired else ())
+
+
 # -- Salt itself ---------------------------------------------------------------------------------------------------
 
 
