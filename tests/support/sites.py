@@ -14,7 +14,8 @@ environments:
       storage: {storage}
       ring_builder: [n3]
       proxy: [n4]
-    puppet: {{lock_timeout: 5, ping_timeout: {ping_timeout}, grace: 5, timeout: {timeout}}}
+    puppet:
+      {{lock_timeout: 5, ping_timeout: {ping_timeout}, grace: 5, timeout: {timeout}, concurrency: {concurrency}}}
     gates:
       writer:
         checks: [{{function: file.file_exists, role: compute, args: [{writer}]}}]
@@ -44,7 +45,7 @@ class Site:
             self.manifest(node)
             house.wrap(node)
 
-    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=10):
+    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=10, concurrency=50):
         text = ENVIRONMENT.format(
             name=self.name,
             endpoint=endpoint,
@@ -52,6 +53,7 @@ class Site:
             timeout=timeout,
             ping_timeout=ping_timeout,
             gate_timeout=gate_timeout,
+            concurrency=concurrency,
             writer=self.writer,
         )
         self.house.pillar(self.name, text)

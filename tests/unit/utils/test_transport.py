@@ -318,3 +318,19 @@ def test_a_master_that_is_not_running_is_told_in_a_sentence(opts, caplog):
     with pytest.raises((doors.Refused, transport.Unreachable), match=r"[Ii]s (salt-)?master running\?$"):  # noqa: SIM117
         with transport.Bus(opts) as ours:
             ours.publish(["cmp1"], "test.ping")
+
+
+def test_a_tag_is_waited_for_and_what_its_event_says_is_not_looked_at():
+    asked = []
+
+    class Once:
+        def get_event(self, **options):
+            asked.append(options)
+            return {"data": "anything"}
+
+    waiting = bus()
+    waiting._events = Once()
+    assert waiting.await_tag("os-orchestrator/prod/1/", 2.0) is None
+    assert asked == [
+        {"wait": 2.0, "tag": "os-orchestrator/prod/1/", "match_type": "startswith", "auto_reconnect": True}
+    ]
