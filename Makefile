@@ -3,6 +3,11 @@
 # make lint         the linters alone
 # make demo         both scenarios on a master and nine minions on loopback, with real Puppet
 # make demo-shell   the same machines, and a prompt to try every command on them
+# make lab          booted nodes with puppetserver, PuppetDB and a Salt master, for real Swift and Keystone: docs/lab.md (root)
+# make lab-test     deploy both scenarios there, break nodes and orders on purpose
+# make lab-shell    a prompt on a node of it; NODE=st1 for another than its master
+# make lab-down     end its nodes; make lab-clean removes the images too
+# make lab-ci       lab-test without its slow tests, then lab-down; where the machine cannot have the lab it says so, no more
 # make clean        forget what was built here; the virtual environments stay
 #
 # The first run installs what is missing: Debian packages (root is needed for those alone) and a virtual environment,
@@ -13,11 +18,12 @@ SALT ?= 3008
 VENV := .venv$(patsubst %,-%,$(filter-out 3008,$(SALT)))
 BIN := $(VENV)/bin
 JOBS ?= $(shell expr 2 \* $$(nproc))
-YAML := orch pillar.example demo
+NODE ?= salt
+YAML := orch pillar.example demo tests/lab
 # Requisites stand as Salt's own documentation has them.
 YAMLLINT := {extends: default, rules: {line-length: {max: 120}, document-start: disable, indentation: {indent-sequences: whatever}}}
 
-.PHONY: test test-3006 lint demo demo-shell clean packages packages-test
+.PHONY: test test-3006 lint demo demo-shell lab lab-test lab-ci lab-shell lab-down lab-clean clean packages packages-test packages-lab
 
 test: packages-test lint
 	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
@@ -35,6 +41,20 @@ lint: $(VENV)/.ready
 demo demo-shell: packages $(VENV)/.ready
 	$(BIN)/python demo/$(subst -,_,$@).py
 
+lab: packages-lab $(VENV)/.ready
+	$(BIN)/python tests/lab/lab.py up
+
+lab-test: lab
+	$(BIN)/pytest tests/lab $(ARGS)
+
+lab-ci: $(VENV)/.ready
+	@[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory packages-lab
+	@! $(BIN)/python tests/lab/lab.py check || \
+		{ $(MAKE) lab-test ARGS="-m 'not slow'"; status=$$?; $(MAKE) lab-down; exit $$status; }
+
+lab-shell lab-down lab-clean:
+	@$(BIN)/python tests/lab/lab.py $(@:lab-%=%) $(if $(filter lab-shell,$@),$(NODE))
+
 $(VENV)/.ready: setup.py tests/requirements.txt | packages
 	@echo "Installing Salt $(SALT) and the tools of the tests in $(VENV)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
@@ -46,6 +66,9 @@ packages:
 
 packages-test:
 	@PYTHON=$(PYTHON) .ci/packages test
+
+packages-lab:
+	@PYTHON=$(PYTHON) .ci/packages lab
 
 clean:
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

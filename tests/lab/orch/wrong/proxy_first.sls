@@ -1,0 +1,5 @@
+# The proxy before anything else: there are no rings anywhere.
+
+The proxy is installed:
+  phase.puppet:
+    - role: proxy

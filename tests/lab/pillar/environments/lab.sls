@@ -1,0 +1,59 @@
+# The lab's one environment.
+environments:
+  lab:
+    roles:
+      storage: [st1, st2, st3]
+      ring_builder: [ring1]
+      proxy: [px1]
+      primary_controller: [ctl1]
+      secondary_controller: [ctl2]
+      # One after the other: the first one makes the tables of Keystone's database, and its administrator.
+      compute: {target: 'cmp*', count: 2, puppet: {concurrency: 1}}
+      endpoint: [ep1]
+
+    puppet: {puppet_environment: production, timeout: 300, lock_timeout: 60}
+
+    gates:
+      rings:
+        checks:
+          - name: builder
+            function: swift_ring.ready
+            role: ring_builder
+            kwargs: {member: false}
+          - function: swift_ring.ready
+            role: storage
+            kwargs: {digest: '{builder.digest}'}
+        timeout: 30
+
+      proxy:
+        checks:
+          - name: builder
+            function: swift_ring.ready
+            role: ring_builder
+            kwargs: {member: false}
+          - function: swift_ring.ready
+            role: proxy
+            kwargs: {member: false, digest: '{builder.digest}'}
+          - function: swift_proxy.ready
+            role: proxy
+            timeout: 60
+        timeout: 60
+
+      # keepalived gives the address to a master that replicates; every compute node must reach it there, steadily.
+      writer:
+        checks:
+          - function: mysql_endpoint.ready
+            role: compute
+            kwargs: {address: 10.77.0.30}
+        successes: 3
+        interval: 2
+        timeout: 120
+
+      endpoint:
+        checks:
+          - function: haproxy_endpoint.ready
+            role: endpoint
+            kwargs: {backend: keystone, count: 2}
+        successes: 3
+        interval: 2
+        timeout: 60

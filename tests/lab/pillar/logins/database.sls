@@ -1,0 +1,2 @@
+mysql.user: gate
+mysql.pass: secret

@@ -1,0 +1,31 @@
+# A storage node: one device, exported into the three rings.
+class lab::storage {
+  include lab::swift
+  include lab::rings
+
+  $address = $facts['networking']['ip']
+
+  class { 'swift::storage::all':
+    storage_local_net_ip     => $address,
+    account_port             => 6202,
+    container_port           => 6201,
+    object_port              => 6200,
+    mount_check              => false,
+    rsync_use_xinetd         => false,
+    account_server_workers   => 1,
+    container_server_workers => 1,
+    object_server_workers    => 1,
+  }
+  file { ['/srv/node', '/srv/node/d1']:
+    ensure  => directory,
+    owner   => 'swift',
+    group   => 'swift',
+    require => Anchor['swift::install::end'],
+    before  => Anchor['swift::service::begin'],
+  }
+
+  $zone = regsubst($facts['networking']['hostname'], '\D', '', 'G')
+  @@ring_object_device { "${address}:6200/d1": zone => $zone, weight => 1 }
+  @@ring_container_device { "${address}:6201/d1": zone => $zone, weight => 1 }
+  @@ring_account_device { "${address}:6202/d1": zone => $zone, weight => 1 }
+}
