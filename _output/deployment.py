@@ -111,12 +111,22 @@ def _expected(expect):
 
 
 def _deployment(shown):
-    lines = [_title(shown), ""]
+    lines = [_title(shown), *([f"  {shown['stands']}"] if shown.get("stands") else []), ""]
     width = max((len(node["node"]) for phase in shown["phases"] for node in phase.get("nodes", ())), default=4)
     for phase in shown["phases"]:
         lines += _phase(phase, width)
     lines += _excluded(shown)
-    return [*lines, "", *_verdict(shown)]
+    return [*lines, "", *_interventions(shown), *_verdict(shown)]
+
+
+def _interventions(shown):
+    """Return what was done to a deployment from outside."""
+    done = {"stop": "stop asked for", "unlock": "claim taken off"}
+    force = {True: ", force=True", False: ""}
+    return [
+        f"{_at(each['at'])} {done.get(each['what'], each['what'])} by {each['user']}{force[each['force']]}"
+        for each in shown.get("interventions", ())
+    ]
 
 
 def _title(shown):
@@ -141,14 +151,22 @@ def _phase(phase, width):
             else [f"{a['check']} on {a['node']}: {a['said']}" for a in phase["answers"] if not a["good"]]
         )
         return lines + [line for sentence in held[:5] for line in _wrapped("", sentence)]
+    waiting, not_asked = {}, []
     for node in phase["nodes"]:
-        lines += _node(node, width)
-    return lines
+        if node["verdict"] == "not_asked":
+            not_asked.append(node["node"])
+        elif node["verdict"] is None and not node["started"]:
+            waiting.setdefault(node.get("waits_for", ""), []).append(node["node"])
+        else:
+            lines += _node(node, width)
+    for why, nodes in waiting.items():
+        lines += _wrapped("waiting: ", ", ".join(nodes) + (f" (for {why})" if why else ""))
+    return lines + (_wrapped("not asked: ", ", ".join(not_asked)) if not_asked else [])
 
 
 def _node(node, width):
     seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
-    verdict = node["verdict"] or ("running" if node["started"] else "waiting")
+    verdict = node["verdict"] or "running"
     head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
     beside = len(head) <= _WIDTH - 30
     indent = len(head) if beside else 8
@@ -159,6 +177,8 @@ def _node(node, width):
 
 def _said(node):
     """Return what is told of a node, a sentence each: why it is bad comes first, once."""
+    if node.get("waits_for"):
+        return [f"waits for {node['waits_for']}" if node["waits_for"] != node["did"] else node["did"]]
     failures = _failed(node)
     # The reason often is the first failure, without its place.
     repeated = failures and failures[0].split(": ")[0] in node["did"]
@@ -188,7 +208,8 @@ def _verdict(shown):
             if node["verdict"]:
                 verdict = "would change" if shown["noop"] and node["verdict"] == "changed" else node["verdict"]
                 counts[verdict] = counts.get(verdict, 0) + 1
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    not_asked = counts.pop("not_asked", 0)
+    told = ", ".join(f"{count} {verdict}" for verdict, count in [*counts.items(), ("not asked", not_asked)] if count)
     lines = [f"{title} {shown['state']}{partial}{took}" + (f": {told}" if told else "")]
     return lines + (_wrapped("", shown["reason"], 2) if shown["reason"] else [])
 

@@ -7,12 +7,14 @@ stdout, and the exit status is 0 only for success: 1 when a node, a gate or the 
 begun.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
-from os_orchestrator import doors, journal, orchestration, page, plan, report
+from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport
 from os_orchestrator import graph as graphs
 from os_orchestrator import resume as resuming
+from os_orchestrator import watch as watching
 from os_orchestrator.page import story
 
 
@@ -162,12 +164,14 @@ def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, graph=
 @doors.runner
 def status(environment=None):
     """
-    Show what is being deployed now: which phase, on which nodes, since when; else how the last deployment ended.
+    Show what is being deployed now: which phase, on which nodes, since when, and what each of the others waits for;
+    else how the last deployment ended.
 
     environment
         Only this one; all that have been deployed by default.
 
-    Returns ``{deployments: [summary as deployment.show]}``, one for each environment.
+    Returns ``{deployments: [summary as deployment.show]}``, one for each environment; each with ``stands``, where it
+    is in one sentence, and each node of a phase that runs with ``waits_for``.
 
     CLI Example:
 
@@ -185,6 +189,92 @@ def status(environment=None):
             f"environment {environment} has never been deployed; salt-run environment.list shows those that exist"
         )
     return doors.answer(report.status([record.deployment(one) for one in latest.values()]))
+
+
+@doors.runner
+def watch(environment):
+    """
+    Show a deployment that was started elsewhere, by another terminal, the API or a reactor: all that it has done so
+    far, then each step as it happens, until it ends.
+
+    environment
+        The environment that is being deployed.
+
+    Returns the summary as ``deployment.run`` does, with the same exit status. Ctrl-C leaves the deployment alone and
+    exits with 0; the summary is of what has happened so far then, and ``detached`` is True.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.watch prod
+    """
+    name, record = _name(environment, "environment"), journal.of(__opts__)
+    deployment = watching.running(record, name)
+    try:
+        with interrupts.remembered(), transport.Bus(__opts__) as bus, orchestration.shown_to(__opts__) as shown:
+            watching.follow(record, name, deployment, bus, shown)
+    except (KeyboardInterrupt, SystemExit):
+        text = f"deployment {deployment} goes on; salt-run deployment.watch {name} shows it again"
+        return doors.answer({**report.summary(record.deployment(deployment)), "detached": True, "text": text})
+    return _result(deployment, "")
+
+
+@doors.runner
+def stop(environment, force=False, wait=60):
+    """
+    Stop the deployment of an environment: nothing more is started, what runs is left to end. Works for a deployment
+    that was started elsewhere on this master. ``deployment.resume`` goes on from there.
+
+    environment
+        The environment that is being deployed.
+
+    force
+        Also end the runs on the nodes, with all that they have started; their verdict is ``killed``. False by default.
+
+    wait
+        Seconds to wait for its end; a minute by default. It is stopped all the same if that is too short.
+
+    Returns ``{environment, deployment, scenario, user, force, state, reason, running: [node, ...]}``; ``running`` has
+    those whose end was waited for in vain, and the exit status is 1 then. Exits with 2 when nothing is being deployed.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.stop prod
+        salt-run deployment.stop prod force=True
+    """
+    name, record = _name(environment, "environment"), journal.of(__opts__)
+    forced, patience = doors.boolean(force, "force"), doors.number(wait, "wait", minimum=0)
+    deployment, user = watching.running(record, name), _door("deployment.stop").user
+    record.ask_to_stop(deployment, user, forced)
+    with transport.Bus(__opts__) as bus:
+        found = stopping.await_end(record, deployment, bus, patience, forced)
+    answer = report.stopped(found, user, forced)
+    return doors.answer(answer, 1 if answer["state"] == "running" else 0)
+
+
+@doors.runner
+def unlock(environment):
+    """
+    Take the claim of a deployment whose process has died off its environment. Seldom needed: the next deployment does
+    so by itself. Refused while that process is alive.
+
+    environment
+        The environment.
+
+    Returns ``{environment, deployment, user, pid, since}``: whose claim it was. Exits with 2 when there is none, or
+    when its process is alive.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.unlock prod
+    """
+    name = _name(environment, "environment")
+    return doors.answer(report.unlocked(journal.of(__opts__).unlock(name, _door("deployment.unlock").user)))
 
 
 @doors.runner
@@ -357,9 +447,14 @@ def _result(deployment, said):
     """
     Return the summary of a deployment with the exit status that it deserves.
 
+    Salt puts the answer on its bus, and Salt 3006 fails at that when the master was restarted meanwhile: its end of the
+    socket is closed here, so that it opens another.
+
     The journal and the orchestration must both say that it succeeded; a deployment that the journal does not know
     was never begun.
     """
+    with contextlib.suppress(Exception):
+        __jid_event__.event.close_pull()
     try:
         found = journal.of(__opts__).deployment(deployment)
     except doors.Refused as error:

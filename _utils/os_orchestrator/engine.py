@@ -9,6 +9,7 @@ deadline.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,10 +20,11 @@ from os_orchestrator.plan import Phase
 
 #: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
 POLL_INTERVAL = 30
+#: Seconds between two looks into the journal: does somebody want the deployment to stop, is a node free that another
+#: deployment worked on?
+LOOK_INTERVAL = 1
 #: How often a node that says nothing is pinged within its ``ping_timeout``.
 _PINGS = 3
-#: Seconds between two looks whether a node that another deployment works on is free.
-_HELD_INTERVAL = 1
 #: What of a phase's options is an argument of ``puppet_agent.run``.
 _ARGUMENTS = (
     "noop",
@@ -49,10 +51,16 @@ class Deployment:
     earlier: resume.Earlier = resume.NOTHING
 
     def tell(self, what: str, **data) -> None:
-        """Tell everyone who listens of something that is in the journal already."""
+        """Record a step and tell everyone who listens; what it tells of is in the journal already."""
         step = progress.Step(what, self.plan.environment.name, self.id, data)
+        self.journal.step(self.id, step.what, step.at, step.data)
         for sink in self.sinks:
             sink(step)
+
+    def stopped_by(self) -> str:
+        """Return who has asked this deployment to stop, or nothing."""
+        asked = self.journal.stop_asked(self.id)
+        return asked["user"] if asked else ""
 
     def tell_of(self, phase: Phase, what: str, **data) -> None:
         self.tell(what, phase=phase.number, name=phase.name, **data)
@@ -60,7 +68,12 @@ class Deployment:
 
 @dataclass
 class _Run:
-    """A run that goes on on one node, as the master sees it. Times are of the monotonic clock."""
+    """
+    A run that goes on on one node, as the master sees it. Times are of the monotonic clock.
+
+    at_work, waits
+        Whether Puppet is known to work, and else what it is known to wait for.
+    """
 
     run_id: str
     attempt: int
@@ -69,6 +82,8 @@ class _Run:
     heard: float
     jids: set[str] = field(default_factory=set)
     silent: bool = False
+    at_work: bool = False
+    waits: str = ""
 
 
 def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], timeout: float) -> dict[str, str]:
@@ -117,8 +132,10 @@ class Pass:
         self._attempts: dict[str, int] = {}
         self._held: dict[str, float] = {}
         self._looks: dict[str, set[str]] = {}
+        self._questions: set[str] = set()
         self._looked = time.monotonic()
         self._outcomes: dict[str, verdicts.Outcome] = {}
+        self._stopped_by = ""
 
     def run(self) -> dict[str, verdicts.Outcome]:
         """Return an outcome for every node of the phase, in the phase's order."""
@@ -127,6 +144,7 @@ class Pass:
         try:
             self._find_the_missing()
             while not self._window.finished:
+                self._heed_a_stop()
                 self._launch(self._window.start())
                 self._hear(self._bus.next(self._until_something_is_due()))
                 self._give_up_the_lost()
@@ -144,6 +162,12 @@ class Pass:
         self._window.drop(absent)
         for node, reason in absent.items():
             self._record(node, verdicts.Outcome("missing", reason))
+
+    def _heed_a_stop(self) -> None:
+        """Start nothing more when somebody has asked for that; what runs is waited for."""
+        self._stopped_by = self._stopped_by or self._deployment.stopped_by()
+        if self._stopped_by:
+            self._window.stop()
 
     def _launch(self, nodes: list[str]) -> None:
         """Start nodes with one publish for all that have the same run id; those that others work on wait."""
@@ -213,9 +237,7 @@ class Pass:
         """Return the seconds until the next deadline or look, at least a little."""
         now = time.monotonic()
         due = [run.deadline for run in self._running.values()] + [self._looked + self._deployment.poll_interval]
-        if self._held:
-            due.append(now + _HELD_INTERVAL)
-        return max(0.05, min(due) - now)
+        return max(0.05, min(*due, now + LOOK_INTERVAL) - now)
 
     def _hear(self, heard: transport.Return | transport.Started | None) -> None:
         if heard is None or heard.node not in self._running:
@@ -226,6 +248,8 @@ class Pass:
         elif heard.jid in self._looks:
             self._looks[heard.jid].discard(heard.node)
             self._seen(heard.node, heard.answer)
+        elif heard.jid in self._questions:
+            self._learn(heard.node, heard.answer)
         elif heard.jid in run.jids:
             outcome = verdicts.judge(heard.answer, heard.retcode, run_id=run.run_id, noop=self._noop)
             if outcome.verdict is not None:
@@ -283,6 +307,32 @@ class Pass:
         except transport.Unreachable:
             return
         self._looks[jid] = set(self._running)
+        self._ask_what_they_wait_for()
+
+    def _ask_what_they_wait_for(self) -> None:
+        """Ask nodes on which Puppet is not known to work how far their runs are."""
+        by_run_id: dict[str, list[str]] = {}
+        for node, run in self._running.items():
+            if not run.at_work:
+                by_run_id.setdefault(run.run_id, []).append(node)
+        for jid in self._questions:
+            self._bus.forget(jid)
+        self._questions.clear()
+        for run_id, nodes in by_run_id.items():
+            with contextlib.suppress(transport.Unreachable):
+                self._questions.add(self._bus.publish(nodes, "puppet_agent.status", {"run_id": run_id}))
+
+    def _learn(self, node: str, answer: object) -> None:
+        """A node has said how far its run is; whose lock it waits for is noted, and that it waits no more."""
+        run = self._running[node]
+        if not isinstance(answer, Mapping) or answer.get("run_id") != run.run_id:
+            return
+        run.at_work = answer.get("phase") == "running"
+        holder = answer.get("waiting_for_lock") if answer.get("phase") == "waiting" else None
+        waits = f"waits for Puppet's lock, held by {_holder(holder)}" if isinstance(holder, Mapping) else ""
+        if waits != run.waits:
+            run.waits = waits
+            self._note(node, waits or "waits no longer for Puppet's lock")
 
     def _seen(self, node: str, jobs: object) -> None:
         """
@@ -329,11 +379,12 @@ class Pass:
 
     def _skip(self, nodes: Iterable[str]) -> None:
         bad = sum(not outcome.good for outcome in self._outcomes.values())
+        outcome = verdicts.Outcome("skipped", f"not started: {bad} failed, {self._allowed} may (max_failures)")
+        if self._stopped_by:
+            outcome = verdicts.Outcome("interrupted", f"not started: {self._stopped_by} stopped the deployment")
         for node in nodes:
             if node not in self._outcomes:
-                self._record(
-                    node, verdicts.Outcome("skipped", f"not started: {bad} failed, {self._allowed} may (max_failures)")
-                )
+                self._record(node, outcome)
 
     def _leave(self) -> None:
         """
@@ -344,6 +395,12 @@ class Pass:
                 self._record(node, verdicts.Outcome("interrupted", "not started: the deployment was interrupted"))
         for node in self._running:
             self._note(node, "goes on on its node, the deployment was interrupted")
+
+
+def _holder(holder: Mapping) -> str:
+    """Return who holds a lock, as a node says it."""
+    pid = f" (pid {holder['pid']})" if type(holder.get("pid")) is int else ""
+    return f"{verdicts.text(holder.get('command') or 'another Puppet', 120)}{pid}"
 
 
 def in_words(outcomes: Mapping[str, verdicts.Outcome]) -> str:

@@ -44,11 +44,12 @@ Match = Callable[[str, str], Iterable[str]]
 
 @dataclass(frozen=True)
 class Role:
-    """A role: its nodes without the excluded ones, and what it overrides of the environment's ``puppet``."""
+    """A role: its nodes, those that are excluded apart, and what it overrides of the environment's ``puppet``."""
 
     name: str
     nodes: tuple[str, ...]
     options: Mapping = dataclasses.field(default_factory=dict)
+    excluded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -449,7 +450,8 @@ def _unknown_answers(gate: Gate, path: tuple) -> list[Mistake]:
 
 
 def _without(role: Role, excluded: Collection[str]) -> Role:
-    return dataclasses.replace(role, nodes=tuple(node for node in role.nodes if node not in excluded))
+    out = tuple(node for node in role.nodes if node in excluded)
+    return dataclasses.replace(role, nodes=tuple(node for node in role.nodes if node not in excluded), excluded=out)
 
 
 def _digest(definition: Mapping, roles: Mapping[str, Role]) -> str:

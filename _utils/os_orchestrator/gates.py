@@ -156,7 +156,8 @@ class Gate:
 
     def run(self) -> tuple[bool, str]:
         """
-        Ask until the gate opens or its timeout has passed; the last round may begin just before that and is finished.
+        Ask until the gate opens, its timeout has passed or somebody has stopped the deployment; the last round may
+        begin just before that and is finished.
         """
         end = time.monotonic() + self._gate.timeout
         number = 0
@@ -167,6 +168,9 @@ class Gate:
             self._tell(number, answers)
             if self._rounds.open:
                 return True, ""
+            stopped_by = self._deployment.stopped_by()
+            if stopped_by:
+                return False, f"not open when {stopped_by} stopped the deployment"
             if time.monotonic() + self._gate.interval >= end:
                 held_by = self._held_by or "too few good rounds in a row"
                 return False, f"not open after {self._gate.timeout:g} s; held by {held_by}"
@@ -211,9 +215,9 @@ class Gate:
         self._held_by = held_by
 
     def _pause(self, until: float) -> None:
-        """Let the interval pass, hearing and forgetting what is on the bus."""
-        while time.monotonic() < until:
-            self._bus.next(until - time.monotonic())
+        """Let the interval pass, or less of it if the deployment shall stop, deaf to what is on the bus."""
+        while time.monotonic() < until and not self._deployment.stopped_by():
+            self._bus.next(min(engine.LOOK_INTERVAL, until - time.monotonic()))
 
 
 def _identity(answers: Iterable[Answer]) -> object:

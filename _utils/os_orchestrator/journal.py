@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from os_orchestrator import doors
+from os_orchestrator import doors, progress
 
-#: Version of the tables, kept in SQLite's ``user_version``.
-SCHEMA = 1
-_TABLES = """
+#: The tables, version by version: a new file gets all of them, an older one those that it lacks.
+_TABLES = (
+    """
 CREATE TABLE deployments (
     id TEXT PRIMARY KEY, environment TEXT NOT NULL, scenario TEXT NOT NULL, user TEXT NOT NULL, door TEXT NOT NULL,
     noop INTEGER NOT NULL, partial INTEGER NOT NULL, digest TEXT NOT NULL, arguments TEXT NOT NULL,
@@ -46,8 +46,22 @@ CREATE TABLE rounds (
     PRIMARY KEY (deployment, phase, round)) WITHOUT ROWID;
 CREATE TABLE claims (
     environment TEXT PRIMARY KEY, deployment TEXT NOT NULL, user TEXT NOT NULL, boot_id TEXT NOT NULL,
-    pid INTEGER NOT NULL, pid_started TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
-"""
+    pid INTEGER NOT NULL, pid_started TEXT NOT NULL, since REAL NOT NULL) WITHOUT ROWID
+""",
+    """
+ALTER TABLE phases ADD COLUMN not_asked TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE phases ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
+CREATE TABLE steps (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE,
+    at REAL NOT NULL, what TEXT NOT NULL, data TEXT NOT NULL);
+CREATE INDEX steps_by_deployment ON steps (deployment, number);
+CREATE TABLE interventions (
+    deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, what TEXT NOT NULL, user TEXT NOT NULL,
+    at REAL NOT NULL, force INTEGER NOT NULL)
+""",
+)
+#: Version of the tables, kept in SQLite's ``user_version``.
+SCHEMA = len(_TABLES)
 
 #: Open lock files of the environments that this process has claimed: they must outlive the connection, not the process.
 _locks: dict[str, int] = {}
@@ -69,9 +83,8 @@ class Claimed(doors.Refused):
     """Another deployment works on the environment."""
 
     def __init__(self, claim: Claim):
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(claim.since))
         super().__init__(
-            f"environment {claim.environment} is being deployed by {claim.user} since {since}"
+            f"environment {claim.environment} is being deployed by {claim.user} since {progress.date(claim.since)}"
             f" (deployment {claim.deployment}, pid {claim.pid});"
             f" look at it with: salt-run deployment.status {claim.environment}"
         )
@@ -129,9 +142,39 @@ class Journal:
         with self._open() as db:
             return self._holder(db, environment)
 
+    def unlock(self, environment: str, user: str) -> Claim:
+        """
+        Take the claim of a process that has died off the environment, and return whose it was. Raises
+        :class:`doors.Refused` when there is none, or while the process lives.
+        """
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            holder = self._holder(db, environment)
+            if holder is None:
+                raise doors.Refused(f"environment {environment} is claimed by nobody; there is nothing to unlock")
+            if holder.alive:
+                raise doors.Refused(
+                    f"environment {environment} is being deployed by {holder.user} since {progress.date(holder.since)}"
+                    f" (deployment {holder.deployment}), and that process, pid {holder.pid}, is alive;"
+                    f" end it with: salt-run deployment.stop {environment}"
+                )
+            if not self._lock(environment):
+                raise doors.Refused(
+                    f"the process that claimed environment {environment} has died (pid {holder.pid}), but another"
+                    f" still holds its lock; find it with: fuser {self._lock_file(environment)}"
+                )
+            _unlock(environment)
+            _interrupt(db, holder.deployment, "the process that ran it has died")
+            _intervene(db, holder.deployment, "unlock", user, force=False)
+            db.execute("DELETE FROM claims WHERE environment = ?", (environment,))
+            return holder
+
+    def _lock_file(self, environment: str) -> Path:
+        return self.path.parent / f"{environment}.lock"
+
     def _lock(self, environment: str) -> bool:
         """Lock the file of an environment; False when another process has it."""
-        lock = os.open(self.path.parent / f"{environment}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(self._lock_file(environment), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -159,7 +202,8 @@ class Journal:
 
         phases
             Each ``number, name, kind, roles, nodes, state``; ``state`` is ``planned`` or ``left_out``, then with a
-            ``reason``.
+            ``reason``. ``not_asked``: why nodes of its roles are left out, by node; ``settings``: what else is to be
+            known of it, such as how many nodes run at once.
         """
         row = {**deployment, "arguments": json.dumps(deployment["arguments"]), "started": time.time()}
         with self._open() as db:
@@ -172,8 +216,8 @@ class Journal:
                 row,
             )
             db.executemany(
-                "INSERT INTO phases (deployment, number, name, kind, roles, nodes, state, reason)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO phases (deployment, number, name, kind, roles, nodes, state, reason, not_asked, settings)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         row["id"],
@@ -184,9 +228,16 @@ class Journal:
                         json.dumps(p["nodes"]),
                         p["state"],
                         p["reason"],
+                        json.dumps(p.get("not_asked", {})),
+                        json.dumps(p.get("settings", {})),
                     )
                     for p in phases
                 ],
+            )
+            # Steps are for those who watch, and nobody watches what is over.
+            db.execute(
+                "DELETE FROM steps WHERE deployment IN (SELECT id FROM deployments WHERE environment = ? AND id != ?)",
+                (row["environment"], row["id"]),
             )
             db.execute(
                 "DELETE FROM deployments WHERE environment = ? AND id NOT IN"
@@ -301,17 +352,53 @@ class Journal:
             *(deployment, phase, number, time.time(), good, json.dumps(list(answers))),
         )
 
+    def step(self, deployment: str, what: str, at: float, data: Mapping) -> None:
+        """Record a step as it is told to those who listen, for those who come later."""
+        self._do(
+            "INSERT INTO steps (deployment, what, at, data) VALUES (?, ?, ?, ?)",
+            *(deployment, what, at, json.dumps(dict(data))),
+        )
+
+    def ask_to_stop(self, deployment: str, user: str, force: bool) -> None:
+        """Record that somebody wants a deployment to end; the process that runs it looks for that."""
+        with self._open() as db:
+            _intervene(db, deployment, "stop", user, force)
+
     # -- what happened -------------------------------------------------------------------------------------------
+
+    def stop_asked(self, deployment: str) -> dict | None:
+        """Return who has first asked a deployment to stop, ``user, at, force``, or None."""
+        with self._open() as db:
+            row = db.execute(
+                "SELECT user, at, force FROM interventions WHERE deployment = ? AND what = 'stop' ORDER BY at LIMIT 1",
+                (deployment,),
+            ).fetchone()
+            return {**row, "force": bool(row["force"])} if row else None
+
+    def steps(self, deployment: str, after: int = 0) -> list[dict]:
+        """Return the steps of a deployment whose number is above ``after``, in order: ``number, at, what, data``."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT number, at, what, data FROM steps WHERE deployment = ? AND number > ? ORDER BY number",
+                (deployment, after),
+            ).fetchall()
+            return [{**row, "data": json.loads(row["data"])} for row in rows]
 
     def deployment(self, deployment: str) -> dict | None:
         """
         Return a deployment whole, or None: its columns, ``phases`` in order, each with ``runs`` (the last attempt
-        of each node and pass; ``details`` parsed) and, for a gate, ``rounds``: their number, and ``last``, the
-        answers of the last one.
+        of each node and pass; ``details`` parsed) and, for a gate, ``rounds``: their number, ``last``, the answers of
+        the last one, and ``held_since``; and ``interventions``: who has done what to it from outside, and when.
         """
         with self._open() as db:
             row = db.execute("SELECT * FROM deployments WHERE id = ?", (deployment,)).fetchone()
             return self._whole(db, row) if row else None
+
+    def head(self, deployment: str) -> dict | None:
+        """Return a deployment without its phases, or None."""
+        with self._open() as db:
+            row = db.execute("SELECT * FROM deployments WHERE id = ?", (deployment,)).fetchone()
+            return self._head(db, row) if row else None
 
     def deployments(self, environment: str | None = None, limit: int = 20) -> list[dict]:
         """Return the newest deployments, newest first, without their phases."""
@@ -334,6 +421,16 @@ class Journal:
         return {row["name"]: row["seconds"] for row in rows}
 
     # -- what is drawn of it -------------------------------------------------------------------------------------
+
+    def unfinished(self, deployment: str) -> list[str]:
+        """Return the sentences of the phases that have neither succeeded nor been left out, in order."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT name FROM phases WHERE deployment = ? AND state NOT IN ('succeeded', 'left_out')"
+                " ORDER BY number",
+                (deployment,),
+            ).fetchall()
+        return [row["name"] for row in rows]
 
     def outline(self, deployment: str) -> dict | None:
         """
@@ -392,14 +489,23 @@ class Journal:
             (row["id"],),
         ):
             phases[last["phase"]].update(rounds=last["rounds"], last=json.loads(last["answers"]))
+        for phase in phases.values():
+            if phase["kind"] == "gate":
+                phase["held_since"] = _held_since(db, row["id"], phase["number"])
+        interventions = db.execute(
+            "SELECT what, user, at, force FROM interventions WHERE deployment = ? ORDER BY at", (row["id"],)
+        )
+        whole["interventions"] = [{**each, "force": bool(each["force"])} for each in interventions]
         return {**whole, "phases": list(phases.values())}
 
     @staticmethod
     def _phases(db: sqlite3.Connection, head: Mapping) -> dict[int, dict]:
         """Return the phases of a deployment by number, each still without its ``runs``."""
         rows = db.execute("SELECT * FROM phases WHERE deployment = ? ORDER BY number", (head["id"],))
-        lists = ("roles", "nodes")
-        phases = {row["number"]: {**row, **{name: json.loads(row[name]) for name in lists}, "runs": []} for row in rows}
+        parsed = ("roles", "nodes", "not_asked", "settings")
+        phases = {
+            row["number"]: {**row, **{name: json.loads(row[name]) for name in parsed}, "runs": []} for row in rows
+        }
         if head["state"] == "interrupted":
             for phase in phases.values():
                 phase["state"] = "interrupted" if phase["state"] == "running" else phase["state"]
@@ -450,21 +556,24 @@ class Journal:
             os.close(made)
             with contextlib.closing(sqlite3.connect(path)) as db:
                 # WAL: readers never wait for a deployment that writes.
-                db.executescript(f"PRAGMA journal_mode = WAL; BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+                tables = ";".join(_TABLES)
+                db.executescript(f"PRAGMA journal_mode = WAL; BEGIN; {tables}; PRAGMA user_version = {SCHEMA}; COMMIT;")
             with contextlib.suppress(FileExistsError):
                 os.link(path, self.path)
         finally:
             os.unlink(path)
 
     def _check(self, db: sqlite3.Connection) -> None:
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        version = _version(db)
         if version > SCHEMA:
             raise doors.Refused(
                 f"the journal {self.path} was written by a newer os-orchestrator"
                 f" (tables {version}, known {SCHEMA}); upgrade this one"
             )
-        if version < SCHEMA:
+        if version == 0:
             raise doors.Refused(f"{self.path} is no journal of os-orchestrator; move it away and a new one is made")
+        if version < SCHEMA:
+            _upgrade(db)
 
 
 def of(opts: Mapping) -> Journal:
@@ -496,6 +605,37 @@ def _interrupt(db: sqlite3.Connection, deployment: str, reason: str) -> None:
         (reason, deployment),
     )
     db.execute("UPDATE phases SET state = 'interrupted' WHERE deployment = ? AND state = 'running'", (deployment,))
+
+
+def _intervene(db: sqlite3.Connection, deployment: str, what: str, user: str, force: bool) -> None:
+    """Record what somebody did to a deployment from outside, if it is one that the journal knows."""
+    db.execute(
+        "INSERT INTO interventions (deployment, what, user, at, force)"
+        " SELECT id, ?, ?, ?, ? FROM deployments WHERE id = ?",
+        (what, user, time.time(), force, deployment),
+    )
+
+
+def _held_since(db: sqlite3.Connection, deployment: str, phase: int) -> float | None:
+    """Return when the first of a gate's last rounds that were not good was; None if the last one was good."""
+    rounds = "FROM rounds WHERE deployment = :deployment AND phase = :phase"
+    return db.execute(
+        f"SELECT MIN(at) {rounds} AND round > COALESCE((SELECT MAX(round) {rounds} AND good = 1), 0)",
+        {"deployment": deployment, "phase": phase},
+    ).fetchone()[0]
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return db.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _upgrade(db: sqlite3.Connection) -> None:
+    """Add what the tables of an earlier version lack; who comes second finds it done."""
+    db.execute("BEGIN IMMEDIATE")
+    for statement in ";".join(_TABLES[_version(db) :]).split(";"):
+        db.execute(statement)
+    db.execute(f"PRAGMA user_version = {SCHEMA}")
+    db.execute("COMMIT")
 
 
 def _round(row: sqlite3.Row) -> dict:

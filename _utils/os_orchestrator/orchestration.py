@@ -20,6 +20,7 @@ from os_orchestrator import (
     gates,
     interrupts,
     journal,
+    live,
     plan,
     progress,
     resume,
@@ -64,10 +65,11 @@ class Order:
 
 @dataclass
 class _Session:
-    """What the phases of one deployment share in this process."""
+    """What the phases of one deployment share in this process; ``shown`` shows it to who typed the command."""
 
     plan: plan.Plan
     deployment: engine.Deployment
+    shown: progress.Lines
     stopped: bool = False
 
 
@@ -128,8 +130,8 @@ def run_phase(order: Order, name: str) -> Result:
     claimed = session.deployment.journal
     claimed.claim(session.plan.environment.name, order.deployment, _door().user)
     try:
-        with interrupts.remembered(), transport.Bus(order.opts) as bus:
-            session.deployment = _listened(session, bus, order.opts)
+        with interrupts.remembered(), transport.Bus(order.opts) as bus, session.shown:
+            session.deployment = _listened(session, bus)
             return _run_to_its_end(session, phase, bus, order.opts)
     except BaseException as error:
         # Without the bus there is nobody to tell, but the environment must not stay claimed.
@@ -178,7 +180,9 @@ def _run_to_its_end(session: _Session, phase: plan.Phase, bus: transport.Bus, op
 def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
     deployment, began = session.deployment, time.monotonic()
     deployment.journal.phase_started(deployment.id, phase.number)
-    deployment.tell_of(phase, "phase/started", kind=phase.kind, roles=list(phase.roles), nodes=list(phase.nodes))
+    last = deployment.journal.seconds(session.plan.environment.name, session.plan.scenario).get(phase.name)
+    told = {"kind": phase.kind, "roles": list(phase.roles), "nodes": list(phase.nodes), "last_seconds": last}
+    deployment.tell_of(phase, "phase/started", **told)
     if phase.kind == "gate":
         opened, reason = gates.Gate(deployment, phase, bus).run()
         result = Result(opened, reason or "open", reason=reason)
@@ -186,7 +190,7 @@ def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping
         outcomes = engine.Pass(deployment, phase, bus, transport.accepted_keys(opts)).run()
         reason = engine.in_words(outcomes)
         result = Result(not reason, _comment(outcomes), _changes(outcomes), reason)
-    state = "succeeded" if result.result else "failed"
+    state = "succeeded" if result.result else "interrupted" if deployment.stopped_by() else "failed"
     deployment.journal.phase_ended(deployment.id, phase.number, state, reason)
     deployment.tell_of(phase, "phase/ended", state=state, reason=reason, seconds=time.monotonic() - began)
     return result
@@ -264,7 +268,13 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
         },
         [_row(phase) for phase in the_plan.phases],
     )
-    return _Session(the_plan, engine.Deployment(order.deployment, the_plan, record, (), poll_interval, earlier))
+    deployment = engine.Deployment(order.deployment, the_plan, record, (), poll_interval, earlier)
+    return _Session(the_plan, deployment, shown_to(order.opts))
+
+
+def shown_to(opts: Mapping) -> progress.Lines:
+    """Return what shows a deployment to who typed the command, if somebody did."""
+    return live.sink() if opts.get("__cli") == "salt-run" else progress.Silent()
 
 
 def _earlier(pillar: Mapping, the_plan: plan.Plan, record: journal.Journal) -> resume.Earlier:
@@ -297,16 +307,22 @@ def _row(phase: plan.Phase) -> dict:
         "nodes": list(phase.nodes),
         "state": "left_out" if phase.left_out else "planned",
         "reason": phase.left_out,
+        "not_asked": dict(phase.not_asked),
+        "settings": _settings(phase),
     }
 
 
-def _listened(session: _Session, bus: transport.Bus, opts: Mapping) -> engine.Deployment:
+def _settings(phase: plan.Phase) -> dict:
+    """Return what an operator who looks at a phase later may want to know of it."""
+    if phase.gate:
+        return {name: getattr(phase.gate, name) for name in ("name", "successes", "interval", "timeout")}
+    names = ("concurrency", "max_failures", "timeout", "lock_timeout")
+    return {name: phase.options[name] for name in names if name in phase.options}
+
+
+def _listened(session: _Session, bus: transport.Bus) -> engine.Deployment:
     """Return the deployment with those who listen to it: the bus, and the terminal of who typed the command."""
-    old = session.deployment
-    lines = tuple(sink for sink in old.sinks if isinstance(sink, progress.Lines))
-    if not lines and opts.get("__cli") == "salt-run":
-        lines = (progress.Lines(),)
-    return replace(old, sinks=(lambda step: bus.fire(step.tag, step.event), *lines))
+    return replace(session.deployment, sinks=(lambda step: bus.fire(step.tag, step.event), session.shown))
 
 
 def _announce(session: _Session, phase: plan.Phase) -> None:
@@ -326,19 +342,25 @@ def _announce(session: _Session, phase: plan.Phase) -> None:
 
 
 def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
-    """End the deployment with its last phase, or with the first that fails: nothing that follows may start."""
-    if not result.result:
+    """
+    End the deployment with its last phase, with the first that fails, or because somebody has asked for that: nothing
+    that follows may start.
+    """
+    stopped_by = session.deployment.stopped_by()
+    remains = not result.result or any(not later.left_out for later in session.plan.phases[phase.number :])
+    if stopped_by and remains:
+        _end(
+            session,
+            "interrupted",
+            f"stopped by {stopped_by} in phase {phase.number}, {phase.name};"
+            f" salt-run deployment.resume {session.plan.environment.name} goes on from there",
+        )
+    elif not result.result:
         _end(session, "failed", f"{phase.name}: {result.reason}")
     elif phase.number == len(session.plan.phases):
         # Another state of the scenario may have failed, and kept a phase from being called.
-        never = [row["name"] for row in _phases(session) if row["state"] not in ("succeeded", "left_out")]
+        never = session.deployment.journal.unfinished(session.deployment.id)
         _end(session, "failed" if never else "succeeded", f"{', '.join(never)}: never begun" if never else "")
-
-
-def _phases(session: _Session) -> list[dict]:
-    """Return the phases of a deployment as the journal has them."""
-    found = session.deployment.journal.deployment(session.deployment.id)
-    return found["phases"] if found else []
 
 
 def _interrupted(session: _Session, phase: plan.Phase) -> Result:

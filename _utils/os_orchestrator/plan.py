@@ -303,14 +303,14 @@ def _phase(number: int, chunk: Mapping, env: environment.Environment, selection:
     roles = tuple(dict.fromkeys(check.role for check in gate.checks)) if gate else _roles(given.get("role"))
     nodes = tuple(dict.fromkeys(node for role in roles for node in env.roles[role].nodes))
     left_out = _left_out(env, roles, nodes, given)
+    excluded = {node: f"excluded: {env.excluded[node]}" for role in roles for node in env.roles[role].excluded}
     if number < first:
-        return Phase(
-            number, name, kind, roles, (), {}, gate, dict.fromkeys(nodes, "before from_phase"), "before from_phase"
-        )
+        before = "before from_phase"
+        return Phase(number, name, kind, roles, (), {}, gate, {**dict.fromkeys(nodes, before), **excluded}, before)
     if gate:
         return Phase(number, name, kind, roles, nodes, {}, gate, {}, left_out)
     asked = tuple(node for node in nodes if not selection.nodes or node in selection.nodes)
-    not_asked = {node: "not among nodes=" for node in nodes if node not in asked}
+    not_asked = {node: "not among nodes=" for node in nodes if node not in asked} | excluded
     options = env.options(roles, name, {key: value for key, value in given.items() if key != "role"})
     return Phase(
         number,

@@ -27,12 +27,16 @@ class Step:
     data
         Plain values: ``phase`` and ``name`` (its number and sentence) for all but the deployment's own, ``node``
         for a node's.
+
+    at
+        When, in seconds since the epoch by the master's clock.
     """
 
     what: str
     environment: str
     deployment: str
     data: Mapping = field(default_factory=dict)
+    at: float = field(default_factory=lambda: time.time())
 
     @property
     def tag(self) -> str:
@@ -45,6 +49,7 @@ class Step:
             "environment": self.environment,
             "deployment": self.deployment,
             "what": self.what,
+            "at": self.at,
             **self.data,
         }
 
@@ -64,6 +69,11 @@ def duration(seconds: float) -> str:
 def clock(at: float | None = None) -> str:
     """Return a time of day of this machine."""
     return time.strftime("%H:%M:%S", time.localtime(at))
+
+
+def date(at: float) -> str:
+    """Return a day and time of this machine."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
 
 
 def did(verdict: str | None, reason: str, details: Mapping, width: int = 60) -> str:
@@ -86,29 +96,48 @@ def shorten(words: str, width: int) -> str:
     return words if len(words) <= width else words[: width - 1].rstrip() + "…"
 
 
+def printable(words: str) -> str:
+    """Return words as one line without what a terminal would take for a command."""
+    return "".join(character if character.isprintable() else " " for character in words)
+
+
 class Lines:
-    """Steps as plain lines: one as each node starts and one as it ends."""
+    """
+    Steps as plain lines: one as each node starts and one as it ends.
+
+    A context, for as long as a phase runs: others have to tidy up at its end.
+    """
 
     def __init__(self, stream: TextIO | None = None):
         self._stream = stream
         self._width = 8
         self._phases = 0
 
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_exc) -> None:
+        pass
+
     def __call__(self, step: Step) -> None:
-        writer = getattr(self, "_" + re.sub(r"\W", "_", step.what), None)
-        line = writer(step.data) if writer else ""
+        line = self.line(step)
         if line:
-            line = "".join(character if character.isprintable() else " " for character in line)
             # Taken anew each time: a test or a wrapper may have replaced it.
             print(line, file=self._stream or sys.stderr, flush=True)
 
+    def line(self, step: Step) -> str:
+        """Return the line of a step, or nothing where it has none."""
+        writer = getattr(self, "_" + re.sub(r"\W", "_", step.what), None)
+        words = writer(step.data) if writer else ""
+        return printable(f"{clock(step.at)} {words}") if words else ""
+
     def _head(self, data: Mapping) -> str:
-        return f"{clock()} [{data['phase']}/{self._phases}] {data['name']}"
+        return f"[{data['phase']}/{self._phases}] {data['name']}"
 
     def _deployment_started(self, data: Mapping) -> str:
         self._phases = data["phases"]
         noop = ", noop: nothing is changed" if data["noop"] else ""
-        return f"{clock()} {data['title']}{noop}, by {data['user']}, deployment {data['id']}"
+        return f"{data['title']}{noop}, by {data['user']}, deployment {data['id']}"
 
     def _phase_started(self, data: Mapping) -> str:
         self._width = min(40, max((len(node) for node in data["nodes"]), default=8))
@@ -121,23 +150,30 @@ class Lines:
 
     def _node_started(self, data: Mapping) -> str:
         again = f" again (attempt {data['attempt']})" if data["attempt"] > 1 else ""
-        return f"{clock()}   {data['node']:<{self._width}}  started{again}"
+        return f"  {data['node']:<{self._width}}  started{again}"
 
     def _node_noted(self, data: Mapping) -> str:
-        return f"{clock()}   {data['node']:<{self._width}}  {data['note']}"
+        return f"  {data['node']:<{self._width}}  {data['note']}"
 
     def _node_ended(self, data: Mapping) -> str:
         took = f"{data['seconds']:7.1f} s" if data["seconds"] else " " * 9
-        return f"{clock()}   {data['node']:<{self._width}}  {data['verdict']:<11}{took}  {data['did']}".rstrip()
+        return f"  {data['node']:<{self._width}}  {data['verdict']:<11}{took}  {data['did']}".rstrip()
 
     def _gate_round(self, data: Mapping) -> str:
         if data["good"]:
-            return f"{clock()}   round {data['in_a_row']} of {data['successes']} is good"
-        return f"{clock()}   waiting: {data['held_by']}" if data["news"] else ""
+            return f"  round {data['in_a_row']} of {data['successes']} is good"
+        return f"  waiting: {data['held_by']}" if data["news"] else ""
 
     def _phase_ended(self, data: Mapping) -> str:
         tail = f": {data['reason']}" if data["reason"] else ""
         return f"{self._head(data)} {data['state']} after {duration(data['seconds'])}{tail}"
 
     def _deployment_ended(self, data: Mapping) -> str:
-        return f"{clock()} {data['title']} {data['state']} after {duration(data['seconds'])}"
+        return f"{data['title']} {data['state']} after {duration(data['seconds'])}"
+
+
+class Silent(Lines):
+    """Nothing, for a deployment that nobody has started from a terminal."""
+
+    def __call__(self, step: Step) -> None:
+        pass

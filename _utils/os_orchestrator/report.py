@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator import masks, progress, verdicts
+from os_orchestrator import journal, masks, progress, stopping, verdicts, why
 from os_orchestrator import plan as planning
 
 
@@ -72,6 +72,7 @@ def summary(deployment: Mapping) -> dict:
         **_head(deployment),
         "excluded": deployment["arguments"].get("excluded", {}),
         "resumes": deployment["arguments"].get("resumes", ""),
+        "interventions": deployment["interventions"],
         "phases": [_phase(phase) for phase in deployment["phases"]],
     }
 
@@ -88,7 +89,12 @@ def _phase(phase: Mapping) -> dict:
     if phase["kind"] == "gate":
         return {**row, "rounds": phase.get("rounds", 0), "answers": phase.get("last", [])}
     runs = {run["node"]: run for run in phase["runs"]}
-    return {**row, "nodes": [_node(node, runs.get(node)) for node in phase["nodes"]]}
+    asked = [_node(node, runs.get(node)) for node in phase["nodes"]]
+    return {**row, "nodes": asked + [_not_asked(node, reason) for node, reason in phase["not_asked"].items()]}
+
+
+def _not_asked(node: str, reason: str) -> dict:
+    return {**_node(node, None), "verdict": "not_asked", "good": True, "reason": reason, "did": reason}
 
 
 def _node(node: str, run: Mapping | None) -> dict:
@@ -118,8 +124,49 @@ def _node(node: str, run: Mapping | None) -> dict:
 
 
 def status(deployments: Iterable[Mapping]) -> dict:
-    """Return the state of each environment: its newest deployment."""
-    return {"kind": "status", "deployments": [summary(deployment) for deployment in deployments]}
+    """Return the state of each environment: its newest deployment, and why one that runs is not further."""
+    return {"kind": "status", "deployments": [_status(deployment) for deployment in deployments]}
+
+
+def _status(deployment: Mapping) -> dict:
+    found = summary(deployment)
+    if found["state"] != "running":
+        return found
+    for row, phase in zip(found["phases"], deployment["phases"], strict=True):
+        for node in row.get("nodes", ()):
+            waits = phase["state"] in ("running", "planned") and node["verdict"] is None
+            node["waits_for"] = why.waits_for(deployment, phase, node["node"]) if waits else ""
+    return {**found, "stands": why.stands(deployment)}
+
+
+def stopped(deployment: Mapping, user: str, force: bool) -> dict:
+    """Return what became of a deployment that ``user`` has asked to stop; ``running`` are the nodes still at work."""
+    names = ("environment", "scenario", "state", "reason")
+    found = {"kind": "stop", "deployment": deployment["id"], **{name: deployment[name] for name in names}}
+    running = list(stopping.going(deployment)) if deployment["state"] == "running" else []
+    return {**found, "user": user, "force": force, "running": running, "text": _stop_text(deployment, running)}
+
+
+def _stop_text(deployment: Mapping, running: list[str]) -> str:
+    title = f"{deployment['environment']} {deployment['scenario']}, deployment {deployment['id']},"
+    if deployment["state"] == "succeeded":
+        return f"{title} has succeeded before it could be stopped"
+    if deployment["state"] != "running":
+        return f"{title} is {deployment['state']}: {deployment['reason']}"
+    on = f", and waits for {', '.join(running)}" if running else ""
+    return f"{title} starts nothing more{on}; salt-run deployment.watch {deployment['environment']} shows its end"
+
+
+def unlocked(claim: journal.Claim) -> dict:
+    """Return whose claim was taken off an environment."""
+    since = progress.date(claim.since)
+    text = (
+        f"environment {claim.environment} is free: its claim was of {claim.user} since {since} (deployment"
+        f" {claim.deployment}, pid {claim.pid}), whose process has died;"
+        f" salt-run deployment.resume {claim.environment} goes on"
+    )
+    found = {name: getattr(claim, name) for name in ("environment", "deployment", "user", "pid", "since")}
+    return {"kind": "unlock", **found, "text": text}
 
 
 def history(heads: Iterable[Mapping]) -> dict:

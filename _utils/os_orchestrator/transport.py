@@ -184,9 +184,24 @@ class Bus:
             self.forget(jid)
         return answers
 
+    def await_tag(self, prefix: str, wait: float) -> None:
+        """
+        Wait until an event whose tag begins so comes, ``wait`` seconds at most. What it says is not looked at: anyone
+        may have put it there. Raises SystemExit when the operator has asked to stop.
+        """
+        self._events.get_event(wait=wait, tag=prefix, match_type="startswith", auto_reconnect=True)
+        interrupts.check()
+
     def fire(self, tag: str, data: Mapping) -> None:
-        """Put an event on the master's bus."""
-        self._events.fire_event(dict(data), tag)
+        """Put an event on the master's bus. A master that is away hears it not: what happened is in the journal."""
+        for _ in range(2):
+            try:
+                self._events.fire_event(dict(data), tag)
+                return
+            except Exception:  # Salt's network code raises many kinds
+                interrupts.check()
+                # A restarted master has another socket, and Salt 3006 keeps the old one.
+                self._events.close_pull()
 
 
 def _read(event: object) -> Return | Started | None:

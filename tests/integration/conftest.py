@@ -227,7 +227,9 @@ def _every_minion_is_up(request):
 @pytest.fixture
 def site(house, tmp_path, request):
     """An environment of the test's own on the nodes of the house, whose manifests write down when they run."""
-    return Site(house, tmp_path, f"e{abs(hash(request.node.nodeid)) % 10**9}")
+    made = Site(house, tmp_path, f"e{abs(hash(request.node.nodeid)) % 10**9}")
+    yield made
+    made.let_all_go()
 
 
 @pytest.fixture

@@ -5,21 +5,17 @@ the same.
 Each test is a row of docs/faults.md: exit statuses are ours, then that of plain ``state.orch``.
 """
 
-import os
-import signal
 import time
 
 import psutil
 import pytest
 from sites import wait_until
 
-LONG = 8
-
 
 @pytest.fixture
 def in_the_middle(contest, site):
     """Both orchestrations, started, with Puppet in the middle of its catalog on n2 for both."""
-    site.manifest("n2", seconds=LONG)
+    site.hold("n2")
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
     return contest
@@ -58,6 +54,7 @@ def test_killed_as_it_is_asked_and_restarted(contest, house, site):
 def test_killed_in_mid_run_and_restarted(in_the_middle, house, site):
     house.stop_minion("n2")
     house.start_minion("n2")
+    site.let_go("n2")
     assert in_the_middle.outcome() == (0, 0)
     assert in_the_middle.verdicts() == {"n1": "changed", "n2": "changed"}
     assert runs_of(site, "n2") == 1
@@ -66,11 +63,12 @@ def test_killed_in_mid_run_and_restarted(in_the_middle, house, site):
 
 
 def test_killed_in_mid_run_for_good(contest, house, site):
-    site.define(timeout=10)
-    site.manifest("n2", seconds=4)
+    site.define(timeout=20)
+    site.hold("n2")
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
     house.stop_minion("n2")
+    site.let_go("n2")
     ours, plain = contest.finish()
     assert (ours.returncode, plain.returncode) == (1, 0)
     assert contest.verdicts() == {"n1": "changed", "n2": "lost"}
@@ -79,11 +77,12 @@ def test_killed_in_mid_run_for_good(contest, house, site):
 
 
 def test_a_node_that_was_lost_is_taken_up_by_resume(contest, house, site):
-    site.define(timeout=10)
-    site.manifest("n2", seconds=4)
+    site.define(timeout=20)
+    site.hold("n2")
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
     house.stop_minion("n2")
+    site.let_go("n2")
     assert contest.outcome()[0] == 1
     house.start_minion("n2")
     result = house.salt_run("deployment.resume", site.name)
@@ -96,6 +95,7 @@ def test_stopped_for_a_minute(in_the_middle, house, site):
     frozen = house.processes("n2")
     for process in frozen:
         process.suspend()
+    site.let_go("n2")
     try:
         time.sleep(60)
     finally:
@@ -111,10 +111,14 @@ def test_stopped_for_a_minute(in_the_middle, house, site):
 
 def test_restarted_gracefully(in_the_middle, house, site):
     minion = house.minions["n2"]
-    os.kill(minion.pid, signal.SIGTERM)
-    psutil.Process(minion.pid).wait(30)
+    process = psutil.Process(minion.pid)
+    process.terminate()
+    # What does not end in a while is killed, as systemd does it.
+    for late in psutil.wait_procs([process], 20)[1]:
+        late.kill()
     minion.terminate()
     house.start_minion("n2")
+    site.let_go("n2")
     assert in_the_middle.outcome() == (0, 0)
     assert in_the_middle.verdicts() == {"n1": "changed", "n2": "changed"}
     assert runs_of(site, "n2") == 1
@@ -125,6 +129,7 @@ def test_the_return_is_lost(in_the_middle, house, site):
     jobs = [each for each in house.processes("n2")[1:] if not each.children()]
     for job in jobs:
         job.kill()
+    site.let_go("n2")
     assert in_the_middle.outcome()[0] == 0
     assert in_the_middle.verdicts() == {"n1": "changed", "n2": "changed"}
     assert runs_of(site, "n2") == 1

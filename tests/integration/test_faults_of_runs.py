@@ -40,11 +40,12 @@ def pass_over(site, *more):
 
 @pytest.mark.parametrize(("number", "plain"), [("TERM", 1), ("KILL", 1)])
 def test_puppet_is_told_to_end_or_killed(contest, house, site, number, plain):
-    site.manifest("n2", seconds=8)
+    site.hold("n2")
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
     for each in house.puppets("n2"):
         subprocess.run(["kill", f"-{number}", str(each.pid)], check=True)
+    site.let_go("n2")
     assert contest.outcome() == (1, plain)
     assert contest.verdicts() == {"n1": "changed", "n2": "killed"}
     assert contest.went_on == (False, False)
@@ -103,11 +104,12 @@ def test_the_agents_own_run_is_in_the_way_for_too_long(house, site):
 
 
 def test_the_agent_is_disabled_in_mid_deployment(contest, house, site):
-    site.manifest("n2", seconds=5)
+    site.hold("n2")
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
     try:
         assert house.salt("n4", "puppet_agent.disable", "new disks, until Friday").returncode == 0
+        site.let_go("n2")
         # Plain ``puppet apply`` does not ask whether it may.
         assert contest.outcome() == (1, 0)
     finally:

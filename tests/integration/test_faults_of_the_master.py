@@ -20,7 +20,7 @@ from sites import wait_until
 @pytest.fixture
 def in_the_middle(contest, site):
     """Both orchestrations, started, with Puppet in the middle of its catalog on n2 for both."""
-    site.manifest("n2", seconds=8)
+    site.hold("n2")
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
     return contest
@@ -42,6 +42,7 @@ def test_salt_run_is_ended(in_the_middle, house, site, number):
     assert ours.returncode == (-9 if number == signal.SIGKILL else 1)
     status = status_of(house, site)
     assert (status["state"], status["phases"][0]["state"]) == ("interrupted", "interrupted")
+    site.let_go("n2")
 
     result = house.salt_run("deployment.resume", site.name)
 
@@ -60,7 +61,7 @@ def processes_of(daemon):
 
 def test_the_master_is_killed_and_restarted(contest, house, site):
     site.define(ping_timeout=15)
-    site.manifest("n2", seconds=8)
+    site.hold("n2")
     contest.start()
     wait_until(lambda: contest.began("n2"), 60)
     for process in processes_of(house.master):
@@ -68,6 +69,7 @@ def test_the_master_is_killed_and_restarted(contest, house, site):
             process.kill()
     house.master.terminate()
     house.master.start()
+    site.let_go("n2")
     # The plain one comes out either way.
     ours, _ = contest.finish(180)
     assert ours.returncode == 0, ours.stdout + ours.stderr
@@ -87,7 +89,7 @@ def test_the_journals_disk_is_full_before(house, site):
 
 def test_the_journals_disk_fills_in_mid_run(house, site):
     """What cannot be written down has not succeeded; nothing more starts."""
-    site.manifest("n2", seconds=6)
+    site.hold("n2")
     place = journal_of(house).parent
     with small_disk(place, "512k"):
         process = subprocess.Popen(
@@ -98,6 +100,7 @@ def test_the_journals_disk_fills_in_mid_run(house, site):
         )
         wait_until(lambda: "n2" in site.ran(), 60)
         fill(place)
+        site.let_go("n2")
         out, err = process.communicate(timeout=120)
     assert process.returncode == 1, out + err
     assert "its disk is full" in out
@@ -147,12 +150,13 @@ def test_two_environments_share_a_node(house, site, other, started):
 
 def test_two_environments_share_a_node_for_too_long(house, site, other, started):
     name = other(2)
-    site.manifest("n2", seconds=10)
+    site.hold("n2")
     started("deployment.run", site.name, "swift", seconds=1)
     wait_until(lambda: "n2" in site.ran())
 
     second = house.salt_run("deployment.puppet", name, "shared")
 
+    site.let_go("n2")
     assert second.returncode == 1
     (node,) = second.data["answer"]["phases"][0]["nodes"]
     assert (node["verdict"], f"of environment {site.name} runs Puppet there" in node["reason"]) == ("busy", True)

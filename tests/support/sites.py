@@ -14,7 +14,8 @@ environments:
       storage: {storage}
       ring_builder: [n3]
       proxy: [n4]
-    puppet: {{lock_timeout: 5, ping_timeout: {ping_timeout}, grace: 5, timeout: {timeout}}}
+    puppet:
+      {{lock_timeout: 5, ping_timeout: {ping_timeout}, grace: 5, timeout: {timeout}, concurrency: {concurrency}}}
     gates:
       writer:
         checks: [{{function: file.file_exists, role: compute, args: [{writer}]}}]
@@ -25,7 +26,7 @@ environments:
 DOORS = ("deployment.run", "state.orch")
 TRACED = """
 exec {{ 'work':
-  command => '{trace} start {node}; sleep {seconds}; {trace} end {node}',
+  command => '{trace} start {node}; sleep {seconds}; while [ -e {held} ]; do sleep 0.1; done; {trace} end {node}',
   provider => shell,
 }}
 {more}
@@ -44,7 +45,7 @@ class Site:
             self.manifest(node)
             house.wrap(node)
 
-    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=4):
+    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=10, concurrency=50):
         text = ENVIRONMENT.format(
             name=self.name,
             endpoint=endpoint,
@@ -52,12 +53,29 @@ class Site:
             timeout=timeout,
             ping_timeout=ping_timeout,
             gate_timeout=gate_timeout,
+            concurrency=concurrency,
             writer=self.writer,
         )
         self.house.pillar(self.name, text)
 
     def manifest(self, node, more="", seconds=0):
-        self.house.manifest(node, TRACED.format(trace=self._script, node=node, seconds=seconds, more=more))
+        """Let Puppet on a node write down when it begins and ends, and take some seconds in between."""
+        held, trace = self._held(node), self._script
+        self.house.manifest(node, TRACED.format(trace=trace, node=node, seconds=seconds, held=held, more=more))
+
+    def hold(self, node):
+        """Let Puppet on a node stay in the middle of its catalog until it is let go."""
+        self._held(node).touch()
+
+    def let_go(self, node):
+        self._held(node).unlink()
+
+    def let_all_go(self):
+        for path in self.trace.parent.glob("*.held"):
+            path.unlink()
+
+    def _held(self, node):
+        return self.trace.with_name(f"{node}.held")
 
     def arguments(self, door, scenario, **pillar):
         if door == "deployment.run":

@@ -11,6 +11,7 @@ import time
 
 import psutil
 import pytest
+from salt.exceptions import CommandExecutionError
 
 SLOW = "exec { '/bin/sh -c \"echo begin >> ROOT/log; touch ROOT/begun; sleep SECONDS; echo end >> ROOT/log\"': }"
 # Ignores SIGTERM, in a session of its own.
@@ -332,3 +333,12 @@ def test_what_looks_secret_does_not_leave_the_node(node):
     assert outcome["verdict"] == "failed"
     assert len(outcome["changes"]) >= 3
     assert "hunter2" not in json.dumps(outcome)
+
+
+def test_a_puppet_that_does_not_do_what_it_says_is_found_out(bare_node):
+    script = bare_node.root / "puppet"
+    script.write_text('#!/bin/sh\ncase "$1" in agent) exit 0;; esac\nexec puppet "$@"\n')
+    script.chmod(0o755)
+    node = bare_node.load(puppet=str(script))
+    with pytest.raises(CommandExecutionError, match=r"Puppet says that it disabled the agent, but .* says otherwise"):
+        node.disable("new disks")

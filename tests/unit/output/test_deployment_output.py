@@ -68,6 +68,7 @@ def test_a_plan_is_told_in_a_page(tmp_path):
         "    compute: cmp1, cmp3\n"
         "    may fail: Exec[start-slave]\n"
         "    missing: cmp3\n"
+        "    not asked: cmp2\n"
         " 4. The endpoint is installed: left out, role endpoint of prod has no nodes\n"
         "\n"
         "Missing now:\n"

@@ -111,10 +111,10 @@ def test_each_step_is_in_the_journal_before_anyone_is_told():
     record.told = order
     rehearsal.run()
     names = [step if isinstance(step, str) else step[0] for step in order]
-    assert names == [
+    assert [name for name in names if name != "stop_asked"] == [
         "runs_started",
-        *["told node/started"] * 2,
-        *["run_ended", "told node/ended"] * 2,
+        *["step", "told node/started"] * 2,
+        *["run_ended", "step", "told node/ended"] * 2,
     ]
 
 
@@ -527,3 +527,78 @@ def is_orderly(rehearsal, concurrency, max_failures, retries):
             again = data["attempt"] <= retries.get(data["verdict"], 0) and failures <= allowed
             failures += not data["good"] and not again
     assert not running
+
+
+# -- from outside --------------------------------------------------------------------------------------------------
+
+
+def stopped_at(second, *nodes, **options):
+    """Return a rehearsal which bob stops at some second, and its outcomes."""
+    rehearsal = Rehearsal(*nodes, **options)
+    rehearsal.record.stop_asked = lambda _: {"user": "bob"} if rehearsal.bus.now >= second else None
+    return rehearsal, rehearsal.run()
+
+
+def test_a_stop_starts_nothing_more_and_lets_the_running_finish():
+    nodes = named("a", "b", "c", runs=[("changed", 30)])
+    rehearsal, outcomes = stopped_at(10, *nodes, concurrency=1)
+    assert [found.verdict for found in outcomes.values()] == ["changed", "interrupted", "interrupted"]
+    assert outcomes["c"].reason == "not started: bob stopped the deployment"
+    assert rehearsal.bus.now < 32
+    assert not rehearsal.bus.asked("puppet_agent.stop")
+
+
+def test_a_stop_that_comes_first_starts_nothing():
+    rehearsal, outcomes = stopped_at(0, *named("a", "b"))
+    assert {found.verdict for found in outcomes.values()} == {"interrupted"}
+    assert not rehearsal.bus.asked("puppet_agent.run")
+
+
+def test_after_a_stop_nothing_is_tried_again():
+    _, outcomes = stopped_at(5, Node("a", runs=[("no_catalog", 10), ("changed", 10)]), retries={"no_catalog": 1})
+    assert outcomes["a"].verdict == "no_catalog"
+
+
+def lock(phase, holder=None, run_id="77-1-1-1"):
+    return {"run_id": run_id, "phase": phase, "waiting_for_lock": holder, "verdict": None}
+
+
+def test_whose_lock_a_node_waits_for_is_noted_once_and_that_it_got_it():
+    holder = {"lock": "/x", "pid": 4711, "command": "puppet agent --test"}
+    told = {"puppet_agent.status": lambda now: lock("waiting", holder) if now < 100 else lock("running")}
+    rehearsal, _ = rehearse(Node("a", runs=[("changed", 200)], checks=told), poll_interval=30)
+    assert [note["note"] for note in rehearsal.sink.of("node/noted")] == [
+        "waits for Puppet's lock, held by puppet agent --test (pid 4711)",
+        "waits no longer for Puppet's lock",
+    ]
+    # Once Puppet is known to work, it is asked no more.
+    assert [round(when, -1) for when, _, _ in rehearsal.bus.asked("puppet_agent.status")] == [30, 60, 90, 120]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        "text",
+        [],
+        {},
+        lock("waiting"),
+        lock("waiting", "somebody"),
+        lock("waiting", {"command": "x"}, run_id="another"),
+        lock("over", {"command": "x"}),
+        lock(["waiting"], {"command": "x"}),
+    ],
+)
+def test_what_is_no_answer_about_a_lock_is_not_noted(answer):
+    rehearsal, outcomes = rehearse(Node("a", runs=[("changed", 70)], checks={"puppet_agent.status": lambda _: answer}))
+    assert rehearsal.sink.of("node/noted") == []
+    assert outcomes["a"].verdict == "changed"
+
+
+def test_who_holds_a_lock_is_said_in_one_printable_line():
+    holder = {"pid": "x" * 999, "command": "a\nb\x1b[2J" + "y" * 9999}
+    told = {"puppet_agent.status": lambda _: lock("waiting", holder)}
+    rehearsal, _ = rehearse(Node("a", runs=[("changed", 70)], checks=told))
+    (note,) = {note["note"] for note in rehearsal.sink.of("node/noted")}
+    assert note.isprintable()
+    assert len(note) < 200

@@ -44,7 +44,7 @@ def test_each_phase_is_a_box_with_its_roles_and_nodes_and_a_gate_is_a_diamond(tm
     assert [box.lines for box in boxes] == [
         ("1 Controllers are installed", "controller: 2 nodes"),
         ("2 The writer is ready", "gate writer: 2 good in a row, asks controller: 2 nodes"),
-        ("3 Compute nodes are installed", "compute: 2 nodes"),
+        ("3 Compute nodes are installed", "compute: 2 nodes", "not asked: cmp2"),
         ("4 The endpoint is installed", "left out, role endpoint of prod has no nodes"),
     ]
     assert [box.shape for box in boxes] == ["box", "diamond", "box", "box"]
@@ -53,9 +53,9 @@ def test_each_phase_is_a_box_with_its_roles_and_nodes_and_a_gate_is_a_diamond(tm
 
 def test_missing_nodes_and_those_not_asked_are_named(tmp_path):
     missing = graph.boxes(planned(tmp_path, {"cmp3": "no key"})["phases"])[2]
-    assert (missing.state, missing.lines[-1]) == ("missing", "missing: cmp3")
+    assert (missing.state, missing.lines[-2]) == ("missing", "missing: cmp3")
     fewer = graph.boxes(planned(tmp_path, selection=plan.Selection(("cmp1",)))["phases"])[2]
-    assert fewer.lines[1:] == ("compute: cmp1", "not asked: cmp3")
+    assert fewer.lines[1:] == ("compute: cmp1", "not asked: cmp3, cmp2")
 
 
 def test_many_missing_nodes_are_counted():
@@ -70,7 +70,8 @@ def test_a_plan_in_the_language_of_graphviz(tmp_path):
         '  phase1 [label="1 Controllers are installed\\ncontroller: 2 nodes", style="rounded"];\n'
         '  phase2 [label="2 The writer is ready\\ngate writer: 2 good in a row, asks controller: 2 nodes",'
         ' shape=diamond, style=""];\n'
-        '  phase3 [label="3 Compute nodes are installed\\ncompute: 2 nodes\\nmissing: cmp3", style="rounded",'
+        '  phase3 [label="3 Compute nodes are installed\\ncompute: 2 nodes\\nmissing: cmp3\\nnot asked: cmp2",'
+        ' style="rounded",'
         " color=red3, penwidth=2];\n"
         '  phase4 [label="4 The endpoint is installed\\nleft out, role endpoint of prod has no nodes",'
         ' style="rounded,dashed", color=gray50, fontcolor=gray40];\n'
@@ -86,7 +87,8 @@ def test_a_plan_in_the_language_of_mermaid(tmp_path):
         "flowchart TD\n"
         '  phase1("1 Controllers are installed<br/>controller#58; 2 nodes")\n'
         '  phase2{"2 The writer is ready<br/>gate writer#58; 2 good in a row, asks controller#58; 2 nodes"}\n'
-        '  phase3("3 Compute nodes are installed<br/>compute#58; 2 nodes<br/>missing#58; cmp3")\n'
+        '  phase3("3 Compute nodes are installed<br/>compute#58; 2 nodes'
+        '<br/>missing#58; cmp3<br/>not asked#58; cmp2")\n'
         '  phase4("4 The endpoint is installed<br/>left out, role endpoint of prod has no nodes")\n'
         "  phase1 --> phase2\n"
         "  phase2 --> phase3\n"

@@ -180,7 +180,7 @@ def test_a_newer_journal_is_refused_and_left_as_it_is(record):
     with contextlib.closing(sqlite3.connect(record.path)) as db:
         db.execute(f"PRAGMA user_version = {journal.SCHEMA + 1}")
     for use in (record.deployments, lambda: begin(record, "2"), lambda: record.claim("prod", "2", "bob")):
-        with pytest.raises(doors.Refused, match=r"written by a newer os-orchestrator \(tables 2, known 1\); upgrade"):
+        with pytest.raises(doors.Refused, match=r"written by a newer os-orchestrator \(tables 3, known 2\); upgrade"):
             use()
     assert integrity(record) == ["ok"]
     assert not journal._locks
@@ -559,3 +559,93 @@ def test_writers_wait_for_each_other(record):
             assert there.recv() == "writes"
         assert all(process.is_alive() for process, _ in writers)
     assert integrity(record) == ["ok"]
+
+
+# -- from outside ----------------------------------------------------------------------------------------------------
+
+
+def test_a_stop_is_recorded_with_who_asked_first(record):
+    begin(record)
+    assert record.stop_asked("1") is None
+    record.ask_to_stop("1", "alice", False)
+    record.ask_to_stop("1", "bob", True)
+    assert (record.stop_asked("1")["user"], record.stop_asked("1")["force"]) == ("alice", False)
+    found = record.deployment("1")["interventions"]
+    assert [(each["what"], each["user"], each["force"]) for each in found] == [
+        ("stop", "alice", False),
+        ("stop", "bob", True),
+    ]
+    assert record.stop_asked("2") is None
+
+
+def test_what_is_asked_of_a_deployment_that_nobody_knows_is_not_recorded(record):
+    begin(record)
+    record.ask_to_stop("9", "alice", True)
+    assert record.stop_asked("9") is None
+
+
+def test_the_claim_of_who_lives_cannot_be_taken_off(record):
+    begin(record)
+    with pytest.raises(doors.Refused, match=r"^environment prod is claimed by nobody; there is nothing to unlock$"):
+        record.unlock("prod", "bob")
+    record.claim("prod", "1", "alice")
+    with pytest.raises(doors.Refused, match=rf"alice since .* and that process, pid {os.getpid()}, is alive; end it"):
+        record.unlock("prod", "bob")
+
+
+def dead_claim(record):
+    with claimed_elsewhere(record) as (_, there):
+        assert there.recv() == "claimed"
+
+
+def _lock_and_wait(there, path):
+    journal.Journal(path)._lock("prod")
+    there.send("locked")
+    there.recv()
+
+
+def test_the_claim_of_who_has_died_is_taken_off(record):
+    begin(record)
+    dead_claim(record)
+    claim = record.unlock("prod", "bob")
+    assert (claim.deployment, claim.user, claim.alive) == ("1", "alice", False)
+    assert record.holder("prod") is None
+    found = record.deployment("1")
+    assert (found["state"], found["reason"]) == ("interrupted", DIED)
+    assert [(each["what"], each["user"]) for each in found["interventions"]] == [("unlock", "bob")]
+    record.claim("prod", "2", "carol")
+
+
+def test_a_claim_whose_lock_another_process_still_holds_is_not_taken_off(record):
+    begin(record)
+    dead_claim(record)
+    with another(_lock_and_wait, record.path) as (_, there):
+        assert there.recv() == "locked"
+        with pytest.raises(doors.Refused, match=r"another still holds its lock; find it with: fuser .*prod.lock$"):
+            record.unlock("prod", "bob")
+        assert record.holder("prod").user == "alice"
+
+
+def test_an_older_journal_gets_what_it_lacks_and_keeps_what_it_has(record):
+    begin(record)
+    with contextlib.closing(sqlite3.connect(record.path)) as db:
+        db.executescript(
+            "DROP TABLE steps; DROP TABLE interventions; ALTER TABLE phases DROP COLUMN not_asked;"
+            " ALTER TABLE phases DROP COLUMN settings; PRAGMA user_version = 1;"
+        )
+    assert record.deployment("1")["phases"][0]["not_asked"] == {}
+    record.step("1", "node/started", 5.0, {"node": "n1"})
+    (step,) = record.steps("1")
+    assert (step["what"], step["at"], step["data"]) == ("node/started", 5.0, {"node": "n1"})
+    assert integrity(record) == ["ok"]
+
+
+def test_a_gate_is_held_since_the_first_of_the_last_rounds_that_were_not_good(record):
+    begin(record)
+    with contextlib.closing(sqlite3.connect(record.path)) as db, db:
+        db.execute("UPDATE phases SET kind = 'gate'")
+        rows = [(number, float(number), good) for number, good in enumerate((0, 1, 0, 0), 1)]
+        db.executemany("INSERT INTO rounds VALUES ('1', 1, ?, ?, ?, '[]')", rows)
+    assert record.deployment("1")["phases"][0]["held_since"] == 3.0
+    record.round("1", 1, 5, True, [])
+    assert record.deployment("1")["phases"][0]["held_since"] is None

@@ -282,3 +282,50 @@ def test_a_master_that_cannot_publish_fails_the_phase_with_the_reason(tmp_path):
     found = small_site(tmp_path, refuses=[(0, 5)]).deploy(SCENARIO)
     assert results(found) == [False]
     assert "could not be asked: the master's publisher" in found[PHASES[0]].reason
+
+
+# -- stopped from outside ------------------------------------------------------------------------------------------
+
+
+def stopped_at(tmp_path, second, **options):
+    master = small_site(tmp_path, **options)
+
+    def asked(_record, _deployment):
+        return {"user": "bob", "at": 0.0, "force": False} if master.bus.now >= second else None
+
+    with mock.patch.object(journal.Journal, "stop_asked", asked):
+        found = master.deploy(SCENARIO)
+    return master.journal.deployment("1"), found
+
+
+def test_a_deployment_that_is_stopped_ends_with_the_phase_that_runs_and_says_by_whom(tmp_path):
+    stopped, found = stopped_at(tmp_path, 5)
+    assert stopped["state"] == "interrupted"
+    assert stopped["reason"] == (
+        "stopped by bob in phase 1, Controllers are installed; salt-run deployment.resume prod goes on from there"
+    )
+    assert [phase["state"] for phase in stopped["phases"]] == ["succeeded", "planned", "planned", "left_out"]
+    assert found[PHASES[1]].result is False
+
+
+def test_a_gate_that_is_stopped_is_interrupted(tmp_path):
+    stopped, found = stopped_at(tmp_path, 15, ready=1000)
+    assert [phase["state"] for phase in stopped["phases"]][:3] == ["succeeded", "interrupted", "planned"]
+    assert found[PHASES[1]].reason == "not open when bob stopped the deployment"
+
+
+def test_a_stop_that_leaves_nothing_undone_is_no_interruption(tmp_path):
+    stopped, _ = stopped_at(tmp_path, 30)
+    assert stopped["state"] == "succeeded"
+
+
+def test_how_long_a_phase_took_last_time_is_told_as_it_starts(tmp_path):
+    assert last_seconds(small_site(tmp_path), "1") == {None}
+    again = last_seconds(small_site(tmp_path), "2")
+    assert None not in again
+    assert all(seconds > 1 for seconds in again)
+
+
+def last_seconds(master, deployment):
+    master.deploy(SCENARIO, deployment)
+    return {event["last_seconds"] for _, event in master.bus.fired if event["what"] == "phase/started"}

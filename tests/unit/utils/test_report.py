@@ -132,3 +132,41 @@ def test_the_history_and_the_status_are_of_deployments_as_the_journal_has_them(t
     assert report.status([record.deployment(DEPLOYMENT)])["deployments"][0]["phases"][2]["state"] == "failed"
     running = {**record.deployments()[0], "ended": None}
     assert report.history([running])["deployments"][0]["seconds"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "running", "said"),
+    [
+        ("succeeded", [], "prod compute, deployment 1, has succeeded before it could be stopped"),
+        ("interrupted", [], "prod compute, deployment 1, is interrupted: stopped by bob"),
+        (
+            "running",
+            ["n1", "n2"],
+            "prod compute, deployment 1, starts nothing more, and waits for n1, n2;"
+            " salt-run deployment.watch prod shows its end",
+        ),
+        (
+            "running",
+            [],
+            "prod compute, deployment 1, starts nothing more; salt-run deployment.watch prod shows its end",
+        ),
+    ],
+)
+def test_what_became_of_a_stop_is_one_sentence(state, running, said):
+    runs = [{"node": node, "verdict": None, "run_id": "r"} for node in running]
+    found = {"id": "1", "environment": "prod", "scenario": "compute", "state": state, "reason": "stopped by bob"}
+    answer = report.stopped({**found, "phases": [{"runs": runs}]}, "bob", False)
+    assert (answer["text"], answer["running"], answer["user"]) == (said, running, "bob")
+
+
+def test_who_is_not_asked_has_that_verdict_in_every_phase(summary):
+    found = summary("partial")
+    verdicts_of = [{node["node"]: node["verdict"] for node in phase.get("nodes", ())} for phase in found["phases"]]
+    assert verdicts_of == [
+        {"ctl1": "not_asked", "ctl2": "not_asked"},
+        {},
+        {"cmp1": "changed", "cmp2": "not_asked"},
+        {},
+    ]
+    (node,) = [node for node in summary("excluded")["phases"][2]["nodes"] if node["verdict"] == "not_asked"]
+    assert (node["node"], node["good"], node["reason"]) == ("cmp2", True, "excluded: disk broken, ticket 4711")

@@ -68,8 +68,10 @@ def test_what_cannot_be_resumed_is_refused_with_what_to_do(found, sentence):
     ],
 )
 def test_a_change_since_is_refused_and_told(now, sentence):
-    with pytest.raises(doors.Refused, match=sentence):
+    with pytest.raises(doors.Refused, match=sentence) as refused:
         resume.refuse_if_changed(deployment(), now)
+    assert "has changed since deployment" in str(refused.value)
+    assert str(refused.value).endswith("begin anew with deployment.run, or go on all the same with force=True")
 
 
 def test_what_has_not_changed_is_not_refused():

@@ -153,6 +153,7 @@ def test_a_job_is_published_to_a_list_of_nodes_and_nobody_else():
         (SaltReqTimeoutError("Message timed out"), "the master's publisher does not answer; is salt-master running?"),
         (OSError("no such socket"), "the master's publisher does not answer; is salt-master running?"),
         (AuthenticationError("not you"), "not you"),
+        (AuthenticationError(""), "the master refuses this user"),
     ],
 )
 def test_what_cannot_be_published_is_a_sentence(error, said):
@@ -254,6 +255,26 @@ def test_a_call_to_nobody_publishes_nothing():
     assert ours._client.asked == []
 
 
+def test_an_event_that_the_master_does_not_take_is_sent_once_more_and_then_forgotten():
+    class Restarted(Events):
+        fired, closed = (), 0
+
+        def fire_event(self, data, tag):
+            if self.closed < self.away:
+                raise OSError("Stream is closed")
+            self.fired = (data, tag)
+
+        def close_pull(self):
+            self.closed += 1
+
+    for away, fired in ((0, True), (1, True), (9, False)):
+        ours = bus()
+        ours._events = Restarted()
+        ours._events.away = away
+        ours.fire("tag", {"a": 1})
+        assert ours._events.fired == (({"a": 1}, "tag") if fired else ())
+
+
 # -- Salt itself ---------------------------------------------------------------------------------------------------
 
 
@@ -297,3 +318,19 @@ def test_a_master_that_is_not_running_is_told_in_a_sentence(opts, caplog):
     with pytest.raises((doors.Refused, transport.Unreachable), match=r"[Ii]s (salt-)?master running\?$"):  # noqa: SIM117
         with transport.Bus(opts) as ours:
             ours.publish(["cmp1"], "test.ping")
+
+
+def test_a_tag_is_waited_for_and_what_its_event_says_is_not_looked_at():
+    asked = []
+
+    class Once:
+        def get_event(self, **options):
+            asked.append(options)
+            return {"data": "anything"}
+
+    waiting = bus()
+    waiting._events = Once()
+    assert waiting.await_tag("os-orchestrator/prod/1/", 2.0) is None
+    assert asked == [
+        {"wait": 2.0, "tag": "os-orchestrator/prod/1/", "match_type": "startswith", "auto_reconnect": True}
+    ]
