@@ -136,6 +136,7 @@ class Pass:
         self._looked = time.monotonic()
         self._outcomes: dict[str, verdicts.Outcome] = {}
         self._stopped_by = ""
+        self._heeded = -LOOK_INTERVAL
 
     def run(self) -> dict[str, verdicts.Outcome]:
         """Return an outcome for every node of the phase, in the phase's order."""
@@ -164,8 +165,11 @@ class Pass:
             self._record(node, verdicts.Outcome("missing", reason))
 
     def _heed_a_stop(self) -> None:
-        """Start nothing more when somebody has asked for that; what runs is waited for."""
-        self._stopped_by = self._stopped_by or self._deployment.stopped_by()
+        """Start nothing more when somebody has asked for that, as is looked each second; what runs is waited for."""
+        now = time.monotonic()
+        if self._stopped_by or now < self._heeded + LOOK_INTERVAL:
+            return
+        self._heeded, self._stopped_by = now, self._deployment.stopped_by()
         if self._stopped_by:
             self._window.stop()
 
