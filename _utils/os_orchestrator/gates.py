@@ -173,7 +173,7 @@ class Gate:
                 return False, f"not open when {stopped_by} stopped the deployment"
             if time.monotonic() + self._gate.interval >= end:
                 held_by = self._held_by or "too few good rounds in a row"
-                return False, f"not open after {self._gate.timeout:g} s; held by {held_by}"
+                return False, f"not open within {self._gate.timeout:g} s; held by {held_by}"
             self._pause(began + self._gate.interval)
 
     def _round(self) -> list[Answer]:

@@ -94,7 +94,7 @@ class Recorder:
                 answer = {"check": WRITER, "node": "mon1.example.com", "good": each > held, "said": said}
                 self.journal.round(self.id, number, each, each > held, [answer])
                 self.clock.now += interval
-            return ("succeeded", "") if good else ("failed", f"not open after {held * interval} s; held by {said}")
+            return ("succeeded", "") if good else ("failed", f"not open within {held * interval} s; held by {said}")
 
         return act
 

@@ -136,7 +136,7 @@ def test_the_history_is_a_line_each_with_the_reason(tmp_path):
     master = deployed(tmp_path, "gate_held")
     assert shown(report.history(master.journal.deployments())) == (
         "20261123000000000000  2026-11-23 00:00:00  prod compute  failed  38.2 s  by alice\n"
-        "    The writer is ready: not open after 30 s; held by mysql_mmm.writer_ready on ctl1: the writer is\n"
+        "    The writer is ready: not open within 30 s; held by mysql_mmm.writer_ready on ctl1: the writer is\n"
         "    on nobody"
     )
 

@@ -324,7 +324,7 @@ def test_a_writer_that_moves_starts_the_count_anew():
 
 def test_a_writer_that_flaps_never_opens_it():
     rehearsal = Rehearsal({"mon1": ready(identity=lambda now: int(now / 4) % 2)}, successes=2)
-    assert rehearsal.run() == (False, "not open after 60 s; held by too few good rounds in a row")
+    assert rehearsal.run() == (False, "not open within 60 s; held by too few good rounds in a row")
 
 
 def test_an_identity_that_cannot_be_compared_is_never_the_same():
@@ -334,7 +334,7 @@ def test_an_identity_that_cannot_be_compared_is_never_the_same():
 
 def test_at_its_timeout_it_says_what_held_it():
     rehearsal = Rehearsal({"mon1": ready((1000, 1001))}, timeout=20)
-    assert rehearsal.run() == (False, f"not open after 20 s; held by {ASK} on mon1: not yet at 16")
+    assert rehearsal.run() == (False, f"not open within 20 s; held by {ASK} on mon1: not yet at 16")
     assert rehearsal.bus.now <= 20
     assert len(rehearsal.rounds) == 5
 
@@ -357,7 +357,7 @@ def test_silence_is_not_good():
         raise LookupError
 
     rehearsal = Rehearsal({"mon1": ready(), "mon2": {ASK: silent}}, timeout=40, interval=1)
-    assert rehearsal.run() == (False, f"not open after 40 s; held by {ASK} on mon2: no answer within 30 s")
+    assert rehearsal.run() == (False, f"not open within 40 s; held by {ASK} on mon2: no answer within 30 s")
 
 
 def test_an_answer_that_comes_late_is_not_taken_for_the_next_rounds():
@@ -426,7 +426,7 @@ def test_what_the_nodes_do_not_agree_on_is_handed_to_nobody(other):
     }
     rehearsal = Rehearsal(answers, HANDED, timeout=12)
     assert rehearsal.run()[1].startswith(
-        f"not open after 12 s; held by {PROBE} on cmp1: could not be asked: it needs host of writer, and the answers"
+        f"not open within 12 s; held by {PROBE} on cmp1: could not be asked: it needs host of writer, and the answers"
     )
     assert not rehearsal.bus.asked(PROBE)
 
