@@ -26,7 +26,7 @@ YAMLLINT := {extends: default, rules: {line-length: {max: 120}, document-start: 
 .PHONY: test test-3006 lint demo demo-shell lab lab-test lab-ci lab-shell lab-down lab-clean clean packages packages-test packages-lab
 
 test: packages-test lint
-	$(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-3006:
 	$(MAKE) test SALT=3006

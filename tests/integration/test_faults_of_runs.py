@@ -34,7 +34,7 @@ exec {{ 'hang': timeout => 0, command => '/usr/bin/setsid --wait /bin/sh {script
 def pass_over(site, *more):
     """Run Puppet on n2 alone, and return the command's result and what became of the node."""
     result = site.house.salt_run("deployment.puppet", site.name, "storage", "nodes=n2", *more)
-    (node,) = result.data["answer"]["phases"][0]["nodes"]
+    (node,) = [node for node in result.data["answer"]["phases"][0]["nodes"] if node["node"] == "n2"]
     return result, node
 
 

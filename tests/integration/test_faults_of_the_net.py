@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 import network
 import pytest
-from conftest import House, puppet_settings
+from houses import House, puppet_settings
 from sites import wait_until
 
 ENVIRONMENT = """
