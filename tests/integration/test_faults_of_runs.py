@@ -88,14 +88,15 @@ def own_run(house, node, seconds):
 
 
 def test_the_agents_own_run_is_in_the_way_for_a_while(house, site):
-    with own_run(house, "n2", 4) as process:
+    site.define(lock_timeout=60)
+    with own_run(house, "n2", 6) as process:
         result, node = pass_over(site)
         assert not process.is_running()
     assert (result.returncode, node["verdict"]) == (0, "changed")
 
 
 def test_the_agents_own_run_is_in_the_way_for_too_long(house, site):
-    with own_run(house, "n2", 60) as process:
+    with own_run(house, "n2", 600) as process:
         result, node = pass_over(site)
         assert process.is_running()
     assert (result.returncode, node["verdict"]) == (1, "busy")

@@ -25,9 +25,15 @@ ENVIRONMENT = """
 environments:
   net:
     roles: {{storage: {nodes}}}
-    puppet: {{lock_timeout: 5, timeout: {timeout}, ping_timeout: 15, grace: {grace}, max_failures: {max_failures}}}
+    puppet:
+      {{concurrency: 6, lock_timeout: 5, timeout: {timeout}, ping_timeout: 30, grace: {grace}, max_failures: {failing}}}
 """
-MANIFEST = "exec {{ '/bin/sh -c \"touch {home}/begun; sleep {seconds}; echo x >> {home}/ran\"': }}"
+MANIFEST = """
+exec {{ 'run':
+  command  => 'touch {home}/begun; sleep {seconds}; while [ -e {home}/held ]; do sleep 0.1; done; echo x >>{home}/ran',
+  provider => shell,
+}}
+"""
 
 
 class Town:
@@ -35,7 +41,7 @@ class Town:
 
     def __init__(self, house, nodes, timeout=60, grace=5, max_failures=0):
         self.house, self.nodes = house, nodes
-        options = {"timeout": timeout, "grace": grace, "max_failures": max_failures}
+        options = {"timeout": timeout, "grace": grace, "failing": max_failures}
         house.pillar("net", ENVIRONMENT.format(nodes=json.dumps(nodes), **options))
 
     def deploy(self, seconds=1):
@@ -46,6 +52,13 @@ class Town:
             self.house.manifest(node, MANIFEST.format(home=self.house.puppet(node), seconds=seconds))
         command = self.house.command("salt-run", "deployment.puppet", "net", "storage", "--out=json")
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def hold(self, node):
+        """Let a run of the next pass stay in the middle of its catalog until it is let go."""
+        (self.house.puppet(node) / "held").touch()
+
+    def let_go(self, node):
+        (self.house.puppet(node) / "held").unlink()
 
     def await_run(self, node, seconds=60):
         wait_until((self.house.puppet(node) / "begun").exists, seconds)
@@ -75,13 +88,15 @@ def town(open_house, repository):
 
 def test_the_key_is_removed_in_mid_run(town):
     """What a node says without a key is not heard: it is lost, not good."""
-    with town("k", ["k1", "k2"], {"open_mode": False, "auto_accept": False}, timeout=20) as ours:
+    with town("k", ["k1", "k2"], {"open_mode": False, "auto_accept": False}, timeout=30) as ours:
         master = ours.house.master
-        deployment = ours.deploy(6)
+        ours.hold("k2")
+        deployment = ours.deploy()
         ours.await_run("k2")
         # The factories accept every key that asks; not this one again.
         master.event_listener.unregister_auth_event_handler(master.id)
         assert ours.house.run("salt-key", "-y", "-d", "k2", out=None).returncode == 0
+        ours.let_go("k2")
         out, err = deployment.communicate(timeout=90)
         assert ours.house.run("salt-key", "-L").data["minions"] == ["k1"]
         assert ours.runs("k2") == 1
@@ -94,7 +109,7 @@ def test_the_key_is_removed_in_mid_run(town):
 def test_three_of_thirty_die(town):
     nodes = [f"t{number:02}" for number in range(30)]
     dead = nodes[:3]
-    with town("t", nodes, timeout=120, grace=5, max_failures=3) as ours:
+    with town("t", nodes, timeout=60, grace=5, max_failures=3) as ours:
         deployment = ours.deploy(5)
         for node in dead:
             ours.await_run(node, 200)
@@ -171,9 +186,11 @@ def test_the_clock_of_a_node_is_an_hour_ahead(island):
 
 @pytest.mark.slow
 def test_a_node_is_cut_off_for_45_seconds(island):
-    deployment = island.town.deploy(6)
+    island.town.hold("w2")
+    deployment = island.town.deploy()
     island.town.await_run("w2")
     network.ip("-n", island.switch, "link", "set", "w2", "down")
+    island.town.let_go("w2")
     try:
         time.sleep(45)
     finally:

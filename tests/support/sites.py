@@ -15,7 +15,8 @@ environments:
       ring_builder: [n3]
       proxy: [n4]
     puppet:
-      {{lock_timeout: 5, ping_timeout: {ping_timeout}, grace: 5, timeout: {timeout}, concurrency: {concurrency}}}
+      {{lock_timeout: {lock_timeout}, ping_timeout: {ping_timeout}, timeout: {timeout}, grace: 5,
+       concurrency: {concurrency}}}
     gates:
       writer:
         checks: [{{function: file.file_exists, role: compute, args: [{writer}]}}]
@@ -45,13 +46,23 @@ class Site:
             self.manifest(node)
             house.wrap(node)
 
-    def define(self, endpoint="[n5]", storage="[n1, n2]", timeout=60, gate_timeout=20, ping_timeout=10, concurrency=50):
+    def define(
+        self,
+        endpoint="[n5]",
+        storage="[n1, n2]",
+        timeout=60,
+        gate_timeout=20,
+        ping_timeout=10,
+        concurrency=50,
+        lock_timeout=5,
+    ):
         text = ENVIRONMENT.format(
             name=self.name,
             endpoint=endpoint,
             storage=storage,
             timeout=timeout,
             ping_timeout=ping_timeout,
+            lock_timeout=lock_timeout,
             gate_timeout=gate_timeout,
             concurrency=concurrency,
             writer=self.writer,
