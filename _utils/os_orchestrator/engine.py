@@ -136,7 +136,7 @@ class Pass:
         self._looked = time.monotonic()
         self._outcomes: dict[str, verdicts.Outcome] = {}
         self._stopped_by = ""
-        self._heeded = -LOOK_INTERVAL
+        self._heeded = float(-LOOK_INTERVAL)
 
     def run(self) -> dict[str, verdicts.Outcome]:
         """Return an outcome for every node of the phase, in the phase's order."""
