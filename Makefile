@@ -17,7 +17,7 @@ PYTHON ?= python3
 SALT ?= 3008
 VENV := .venv$(patsubst %,-%,$(filter-out 3008,$(SALT)))
 BIN := $(VENV)/bin
-JOBS ?= $(shell expr 2 \* $$(nproc))
+JOBS ?= $(shell expr 1 + $$(nproc))
 NODE ?= salt
 YAML := orch pillar.example demo tests/lab
 # Requisites stand as Salt's own documentation has them.
