@@ -110,10 +110,13 @@ def test_three_of_thirty_die(town):
     nodes = [f"t{number:02}" for number in range(30)]
     dead = nodes[:3]
     with town("t", nodes, timeout=60, grace=5, max_failures=3) as ours:
-        deployment = ours.deploy(5)
+        for node in dead:
+            ours.hold(node)
+        deployment = ours.deploy(2)
         for node in dead:
             ours.await_run(node, 200)
             ours.house.stop_minion(node)
+            ours.let_go(node)
         out, err = deployment.communicate(timeout=500)
         assert deployment.returncode == 1, err
         assert verdicts(out) == {node: "lost" if node in dead else "changed" for node in nodes}

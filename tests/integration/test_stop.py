@@ -13,7 +13,7 @@ def verdicts(phase):
 @pytest.mark.parametrize("door", ["deployment.run", "state.orch"])
 def test_a_stopped_deployment_starts_nothing_more_lets_the_running_finish_and_is_resumed(site, house, started, door):
     site.define(concurrency=1)
-    first = started(*site.arguments(door, "swift"), seconds=5)
+    first = started(*site.arguments(door, "swift"), seconds=15)
 
     stop = house.salt_run("deployment.stop", site.name)
     out, _ = first.communicate(timeout=60)
@@ -49,10 +49,12 @@ def test_force_ends_the_runs_on_the_nodes(site, house, started):
 
 
 def test_a_stop_that_does_not_wait_says_what_still_runs(site, house, started):
-    first = started("deployment.run", site.name, "swift", seconds=5)
+    site.hold("n1")
+    first = started("deployment.run", site.name, "swift", seconds=0)
 
     stop = house.salt_run("deployment.stop", site.name, "wait=0", out=None)
     status = house.salt_run("deployment.status", site.name).data["answer"]["deployments"][0]
+    site.let_go("n1")
     first.communicate(timeout=60)
 
     assert stop.returncode == 1
@@ -91,10 +93,12 @@ def test_what_does_not_run_cannot_be_ended(site, house, command):
 
 
 def test_a_claim_is_taken_off_only_when_its_process_is_dead(site, house, started):
-    first = started("deployment.run", site.name, "swift", seconds=3)
+    site.hold("n1")
+    first = started("deployment.run", site.name, "swift", seconds=0)
     refused = house.salt_run("deployment.unlock", site.name, out=None)
     first.kill()
     first.wait()
+    site.let_go("n1")
     unlocked = house.salt_run("deployment.unlock", site.name)
     again = house.salt_run("deployment.unlock", site.name, out=None)
 
