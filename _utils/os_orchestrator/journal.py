@@ -39,7 +39,6 @@ CREATE TABLE runs (
     node TEXT NOT NULL, attempt INTEGER NOT NULL, run_id TEXT NOT NULL, verdict TEXT, reason TEXT NOT NULL DEFAULT '',
     note TEXT NOT NULL DEFAULT '', seconds REAL, started REAL, ended REAL, details TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (deployment, phase, pass, node, attempt)) WITHOUT ROWID;
-CREATE INDEX runs_that_go_on ON runs (node) WHERE verdict IS NULL;
 CREATE TABLE rounds (
     deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, phase INTEGER NOT NULL, round INTEGER NOT NULL,
     at REAL NOT NULL, good INTEGER NOT NULL, answers TEXT NOT NULL,
@@ -54,6 +53,7 @@ ALTER TABLE phases ADD COLUMN settings TEXT NOT NULL DEFAULT '{}';
 CREATE TABLE steps (
     number INTEGER PRIMARY KEY AUTOINCREMENT, deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE,
     at REAL NOT NULL, what TEXT NOT NULL, data TEXT NOT NULL);
+CREATE INDEX runs_that_go_on ON runs (node) WHERE verdict IS NULL;
 CREATE INDEX steps_by_deployment ON steps (deployment, number);
 CREATE TABLE interventions (
     deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, what TEXT NOT NULL, user TEXT NOT NULL,

@@ -91,6 +91,15 @@ def contest(site, file_root):
 
 
 @pytest.fixture
+def in_the_middle(contest, site):
+    """Both orchestrations, started, with Puppet in the middle of its catalog on n2 for both."""
+    site.hold("n2")
+    contest.start()
+    wait_until(lambda: contest.began("n2"), 60)
+    return contest
+
+
+@pytest.fixture
 def started(site, house):
     """Return a function that starts a deployment which takes some seconds on n1, and waits until Puppet works there."""
     processes = []

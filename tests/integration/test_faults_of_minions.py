@@ -9,16 +9,6 @@ import time
 
 import psutil
 import pytest
-from sites import wait_until
-
-
-@pytest.fixture
-def in_the_middle(contest, site):
-    """Both orchestrations, started, with Puppet in the middle of its catalog on n2 for both."""
-    site.hold("n2")
-    contest.start()
-    wait_until(lambda: contest.began("n2"), 60)
-    return contest
 
 
 def runs_of(site, node):
@@ -62,28 +52,26 @@ def test_killed_in_mid_run_and_restarted(in_the_middle, house, site):
     assert in_the_middle.went_on == (True, True)
 
 
-def test_killed_in_mid_run_for_good(contest, house, site):
+@pytest.fixture
+def killed_for_good(request, house, site):
+    """Both orchestrations, with the minion of n2 killed in the middle of a run that ends by itself."""
     site.define(timeout=20)
-    site.hold("n2")
-    contest.start()
-    wait_until(lambda: contest.began("n2"), 60)
+    contest = request.getfixturevalue("in_the_middle")
     house.stop_minion("n2")
     site.let_go("n2")
-    ours, plain = contest.finish()
+    return contest
+
+
+def test_killed_in_mid_run_for_good(killed_for_good):
+    ours, plain = killed_for_good.finish()
     assert (ours.returncode, plain.returncode) == (1, 0)
-    assert contest.verdicts() == {"n1": "changed", "n2": "lost"}
+    assert killed_for_good.verdicts() == {"n1": "changed", "n2": "lost"}
     assert "salt n2 puppet_agent.status" in ours.stdout
-    assert contest.went_on == (False, True)
+    assert killed_for_good.went_on == (False, True)
 
 
-def test_a_node_that_was_lost_is_taken_up_by_resume(contest, house, site):
-    site.define(timeout=20)
-    site.hold("n2")
-    contest.start()
-    wait_until(lambda: contest.began("n2"), 60)
-    house.stop_minion("n2")
-    site.let_go("n2")
-    assert contest.outcome()[0] == 1
+def test_a_node_that_was_lost_is_taken_up_by_resume(killed_for_good, house, site):
+    assert killed_for_good.outcome()[0] == 1
     house.start_minion("n2")
     result = house.salt_run("deployment.resume", site.name)
     assert result.returncode == 0, result.stderr

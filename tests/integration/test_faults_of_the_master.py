@@ -17,15 +17,6 @@ from disks import fill, small_disk
 from sites import wait_until
 
 
-@pytest.fixture
-def in_the_middle(contest, site):
-    """Both orchestrations, started, with Puppet in the middle of its catalog on n2 for both."""
-    site.hold("n2")
-    contest.start()
-    wait_until(lambda: contest.began("n2"), 60)
-    return contest
-
-
 def journal_of(house):
     return next(house.root.rglob("journal.sqlite"))
 

@@ -630,8 +630,9 @@ def test_an_older_journal_gets_what_it_lacks_and_keeps_what_it_has(record):
     begin(record)
     with contextlib.closing(sqlite3.connect(record.path)) as db:
         db.executescript(
-            "DROP TABLE steps; DROP TABLE interventions; ALTER TABLE phases DROP COLUMN not_asked;"
-            " ALTER TABLE phases DROP COLUMN settings; PRAGMA user_version = 1;"
+            "DROP TABLE steps; DROP TABLE interventions; DROP INDEX runs_that_go_on;"
+            " ALTER TABLE phases DROP COLUMN not_asked; ALTER TABLE phases DROP COLUMN settings;"
+            " PRAGMA user_version = 1;"
         )
     assert record.deployment("1")["phases"][0]["not_asked"] == {}
     record.step("1", "node/started", 5.0, {"node": "n1"})
