@@ -10,6 +10,7 @@ import textwrap
 import time
 
 _WIDTH = 100
+_DOMAINS = ("grain", "pillar")
 _TAGS = {"only tags": "tags", "without tags": "skip_tags"}
 
 
@@ -65,6 +66,9 @@ def _planned(phase):
         return [f"{head}: left out, {phase['left_out']}"]
     last = f"  (last time {_duration(phase['last_seconds'])})" if phase["last_seconds"] is not None else ""
     lines = [head + last]
+    if phase["kind"] == "confirm":
+        within = _duration(phase["options"]["timeout"])
+        return [*lines, *_wrapped("", f"waits {within} for an operator: {phase['options']['message']}")]
     if phase["kind"] == "gate":
         gate = phase["gate"]
         lines.append(
@@ -74,6 +78,8 @@ def _planned(phase):
         return [*lines, *(f"      {_check(check)}" for check in phase["checks"]), *_absent(phase)]
     lines += _wrapped(f"{' + '.join(phase['roles'])}: ", ", ".join(phase["nodes"]))
     lines += [f"    {note}" for note in _notes(phase["options"], len(phase["nodes"]))]
+    for what, calls in phase["calls"].items():
+        lines += [line for call in calls for line in _wrapped(f"{what}: ", _call(call))]
     lines += _absent(phase)
     return lines + (_wrapped("not asked: ", ", ".join(phase["not_asked"])) if phase["not_asked"] else [])
 
@@ -98,8 +104,39 @@ def _notes(options, count):
     if count > options.get("concurrency", count):
         notes.append(f"{options['concurrency']} at once")
     notes += [f"{name}: {', '.join(options[key])}" for name, key in _TAGS.items() if options.get(key)]
+    notes += [f"{options['canary']} first, as the canary"] if options.get("canary") else []
+    notes += [_waves(options["waves"])] if options.get("waves") else []
+    notes += [_passes(options["passes"])] if options.get("passes", 1) != 1 else []
+    notes += ["must be unchanged"] if options.get("expect") else []
     retries = ", ".join(f"{verdict} {times} times" for verdict, times in options.get("retries", {}).items())
     return notes + ([f"tried again: {retries}"] if retries else [])
+
+
+def _waves(waves):
+    if not isinstance(waves, dict):
+        return f"in waves of {waves}"
+    way = (
+        f"of {waves['size']}"
+        if "size" in waves
+        else f"by {' '.join(f'{k} {waves[k]}' for k in _DOMAINS if k in waves)}"
+    )
+    return f"in waves {way}" + (f", {waves['max_failures']} may fail in each" if "max_failures" in waves else "")
+
+
+def _passes(passes):
+    if not isinstance(passes, dict):
+        return f"{passes} passes"
+    return f"passes until one changes nothing, {passes['at_most']} at most"
+
+
+def _call(call):
+    """Return what is called for each node: the function with its arguments, and where."""
+    given = [*map(str, call["args"]), *(f"{key}={value}" for key, value in call["kwargs"].items())]
+    where = f" on {call['on']}" if call["on"] else ""
+    part = f": {call['key']}" if call["key"] else ""
+    expected = "" if call["expect"] == "done" else f"{part} is {_expected(call['expect'])}"
+    within = f", within {_duration(call['within'])}" if call["within"] else ""
+    return f"{' '.join([call['function'], *given])}{where}{expected}{within}{', always' if call['always'] else ''}"
 
 
 def _expected(expect):
@@ -121,10 +158,11 @@ def _deployment(shown):
 
 def _interventions(shown):
     """Return what was done to a deployment from outside."""
-    done = {"stop": "stop asked for", "unlock": "claim taken off"}
-    force = {True: ", force=True", False: ""}
+    done = {"stop": "stop asked for", "unlock": "claim taken off", "confirm": "confirmed", "deny": "denied"}
     return [
-        f"{_at(each['at'])} {done.get(each['what'], each['what'])} by {each['user']}{force[each['force']]}"
+        f"{_at(each['at'])} {done.get(each['what'], each['what'])} by {each['user']}"
+        + (", force=True" if each["force"] else "")
+        + (f": {each['reason']}" if each.get("reason") else "")
         for each in shown.get("interventions", ())
     ]
 
@@ -144,6 +182,8 @@ def _phase(phase, width):
     lines = [f"{phase['number']:>2}. {phase['name']}: {state}"]
     if phase["state"] in ("left_out", "planned"):
         return lines
+    if phase["kind"] == "confirm":
+        return lines + _wrapped("", phase["reason"] or phase["message"])
     if phase["kind"] == "gate":
         held = (
             []

@@ -11,7 +11,7 @@ import contextlib
 import re
 from pathlib import Path
 
-from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport
+from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport, why
 from os_orchestrator import graph as graphs
 from os_orchestrator import resume as resuming
 from os_orchestrator import watch as watching
@@ -19,7 +19,7 @@ from os_orchestrator.page import story
 
 
 @doors.runner
-def run(environment, scenario, noop=False, nodes=None, from_phase=None):
+def run(environment, scenario, noop=False, nodes=None, from_phase=None, role=None):
     """
     Deploy an environment by a scenario.
 
@@ -33,10 +33,14 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None):
         Run every phase as ``puppet --noop``: nothing is changed.
 
     nodes
-        Run only these nodes, of all the phases: a list, or separated by commas. The deployment is partial then.
+        Run only these nodes, of all the phases: a list, or separated by commas. The deployment is partial then. In a
+        scenario about some nodes (``add_compute``, ``remove_compute``), those nodes.
 
     from_phase
         Begin with this phase, by its number or its sentence. The deployment is partial then.
+
+    role
+        The role that a scenario is about which takes one, such as ``rolling`` and ``configure``.
 
     Returns the summary as ``deployment.show`` does.
 
@@ -48,7 +52,7 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None):
         salt-run deployment.run prod swift noop=True
     """
     pillar = {"environment": _name(environment, "environment"), "noop": doors.boolean(noop, "noop")}
-    pillar.update(_selection(nodes, from_phase))
+    pillar.update(_selection(nodes, from_phase, role))
     return _orchestrated(_name(scenario, "scenario"), pillar, "deployment.run")
 
 
@@ -78,7 +82,7 @@ def resume(environment, force=False):
     name, record = _name(environment, "environment"), journal.of(__opts__)
     newest = record.deployments(name, limit=1)
     old = resuming.refuse_unless_resumable(newest[0] if newest else None, name)
-    selection = {key: value for key, value in old["arguments"].items() if key in ("nodes", "from_phase")}
+    selection = {key: value for key, value in old["arguments"].items() if key in plan.CHOSEN}
     forced = doors.boolean(force, "force")
     pillar = {"environment": name, "noop": old["noop"], **selection, "resume": old["id"], "force": forced}
     return _orchestrated(old["scenario"], pillar, "deployment.resume")
@@ -129,12 +133,12 @@ def puppet(
 
 
 @doors.runner
-def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, graph=None):
+def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, role=None, graph=None):
     """
     Show what a deployment would do: its phases, their nodes and options, what each gate asks, and who is missing.
     Nothing is started.
 
-    environment, scenario, noop, nodes, from_phase
+    environment, scenario, noop, nodes, from_phase, role
         As in ``deployment.run``.
 
     graph
@@ -152,7 +156,7 @@ def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, graph=
         salt-run deployment.plan prod compute graph=dot | dot -Tsvg > compute.svg
     """
     write = graphs.writer(graph) if graph is not None else None
-    pillar = {"environment": _name(environment, "environment"), "noop": noop, **_selection(nodes, from_phase)}
+    pillar = {"environment": _name(environment, "environment"), "noop": noop, **_selection(nodes, from_phase, role)}
     chunks = plan.compile_scenario(__opts__, _name(scenario, "scenario"), pillar)
     the_plan = orchestration.load_plan(__opts__, pillar, chunks)
     absent = orchestration.absent(__opts__, the_plan)
@@ -253,6 +257,46 @@ def stop(environment, force=False, wait=60):
         found = stopping.await_end(record, deployment, bus, patience, forced)
     answer = report.stopped(found, user, forced)
     return doors.answer(answer, 1 if answer["state"] == "running" else 0)
+
+
+@doors.runner
+def confirm(deployment, reason=""):
+    """
+    Let a deployment go on that waits for an operator to look (``phase.confirm``).
+
+    deployment
+        Its id, or the environment that is being deployed.
+
+    reason
+        What you have seen, in a line; it is kept with your name.
+
+    Returns ``{environment, deployment, phase, answer, user, reason}``. Exits with 2 when it does not wait for anybody.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.confirm prod
+        salt-run deployment.confirm 20261123004000123456 'canary looks well'
+    """
+    return _decided(deployment, "confirm", reason)
+
+
+@doors.runner
+def deny(deployment, reason=""):
+    """
+    Let a deployment fail that waits for an operator to look (``phase.confirm``).
+
+    deployment, reason
+        As in ``deployment.confirm``.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.deny prod 'nova-compute logs errors on cmp1'
+    """
+    return _decided(deployment, "deny", reason)
 
 
 @doors.runner
@@ -374,6 +418,20 @@ def _name(value, what):
     return str(value)
 
 
+def _decided(deployment, what, reason):
+    """Record an operator's answer to the phase that waits for one."""
+    record, given, user = journal.of(__opts__), _name(deployment, "deployment"), _door(f"deployment.{what}").user
+    if not isinstance(reason, str) or not reason.isprintable() or len(reason) > 500:
+        raise doors.Refused(f"reason must be a line of at most 500 characters, not {reason!r}")
+    found = record.deployment(given) or record.deployment(watching.running(record, given))
+    phase = why.present(found)
+    if found["state"] != "running" or phase is None or phase["kind"] != "confirm":
+        stands = why.stands(found) if found["state"] == "running" else f"it is {found['state']}"
+        raise doors.Refused(f"deployment {found['id']} does not wait for an operator: {stands}")
+    record.decide(found["id"], phase["number"], what, user, reason)
+    return doors.answer(report.decided(found, phase, what, user, reason))
+
+
 def _wanted(record, deployment, environment):
     """Return the id of the deployment that is asked for."""
     if str(deployment) != "last":
@@ -407,8 +465,10 @@ def _place(path, record, told):
     return reports / name
 
 
-def _selection(nodes, from_phase):
+def _selection(nodes, from_phase, role):
+    roles = doors.strings(role, "role")
     chosen = {"nodes": list(doors.strings(nodes, "nodes")), "from_phase": from_phase}
+    chosen["role"] = roles[0] if len(roles) == 1 else list(roles)
     return {key: value for key, value in chosen.items() if value not in (None, [], "")}
 
 

@@ -21,8 +21,9 @@ class Step:
     One thing that has happened in a deployment; in the journal already when it is told here.
 
     what
-        ``deployment/started``, ``phase/started``, ``phase/left_out``, ``node/started``, ``node/noted``,
-        ``node/ended``, ``gate/round``, ``phase/ended``, ``deployment/ended``.
+        ``deployment/started``, ``phase/started``, ``phase/left_out``, ``pass/started``, ``wave/started``,
+        ``node/started``, ``node/noted``, ``node/ended``, ``pass/ended``, ``gate/round``, ``confirm/asked``,
+        ``confirm/answered``, ``phase/ended``, ``deployment/ended``.
 
     data
         Plain values: ``phase`` and ``name`` (its number and sentence) for all but the deployment's own, ``node``
@@ -92,6 +93,15 @@ def did(verdict: str | None, reason: str, details: Mapping, width: int = 60) -> 
     return ", ".join(words)
 
 
+def drift(details: Mapping, most: int = 5) -> str:
+    """Return in a few words what is, or was, not as it should be: how many resources, and the first of them."""
+    resources = details.get("resources", {})
+    count = resources.get("out_of_sync", 0) or resources.get("changed", 0)
+    named = [str(row.get("resource")) for row in details.get("changes", ())[:most]]
+    more = ", …" if count > len(named) else ""
+    return f"{count} resource{'' if count == 1 else 's'}: {', '.join(named)}{more}" if named else f"{count} resources"
+
+
 def shorten(words: str, width: int) -> str:
     return words if len(words) <= width else words[: width - 1].rstrip() + "…"
 
@@ -158,6 +168,26 @@ class Lines:
     def _node_ended(self, data: Mapping) -> str:
         took = f"{data['seconds']:7.1f} s" if data["seconds"] else " " * 9
         return f"  {data['node']:<{self._width}}  {data['verdict']:<11}{took}  {data['did']}".rstrip()
+
+    def _pass_started(self, data: Mapping) -> str:
+        return f"  pass {data['number']} of at most {data['at_most']}"
+
+    def _pass_ended(self, data: Mapping) -> str:
+        nodes, resources = data["changed"]["nodes"], data["changed"]["resources"]
+        said = f"{resources} resources of {nodes} nodes changed" if nodes else "nothing changed"
+        return f"  pass {data['number']} of at most {data['at_most']}: {said}"
+
+    def _wave_started(self, data: Mapping) -> str:
+        nodes = data["nodes"]
+        on = ", ".join(nodes) if len(nodes) <= 6 else f"{len(nodes)} nodes"
+        return f"  {'canary' if data['canary'] else 'wave'}, {data['wave']} of {data['waves']}: {on}"
+
+    def _confirm_asked(self, data: Mapping) -> str:
+        return f"  waits for an operator until {clock(data['until'])}: {data['message']}; {data['command']}"
+
+    def _confirm_answered(self, data: Mapping) -> str:
+        because = f": {data['reason']}" if data["reason"] else ""
+        return f"  {data['answer']} by {data['user']}{because}"
 
     def _gate_round(self, data: Mapping) -> str:
         if data["good"]:

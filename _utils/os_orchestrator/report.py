@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator import journal, masks, progress, stopping, verdicts, why
+from os_orchestrator import environment, journal, masks, progress, stopping, verdicts, why
 from os_orchestrator import plan as planning
 
 
@@ -58,7 +58,14 @@ def _planned(phase: planning.Phase, the_plan: planning.Plan, absent: Mapping[str
         row["options"] = {
             key: _plain(value) for key, value in phase.options.items() if value not in (None, (), [], {}, False)
         }
+        row["calls"] = {what: [_call(call) for call in calls] for what, calls in phase.calls.items() if calls}
     return row
+
+
+def _call(call: environment.Call) -> dict:
+    names = ("function", "on", "key", "timeout", "within", "interval", "always")
+    given = {"args": call.args, "kwargs": dict(call.kwargs), "expect": call.expect}
+    return {**{name: getattr(call, name) for name in names}, **masks.masked(given)}
 
 
 def _plain(value: object) -> object:
@@ -86,6 +93,8 @@ def _head(deployment: Mapping) -> dict:
 def _phase(phase: Mapping) -> dict:
     row = {name: phase[name] for name in ("number", "name", "kind", "roles", "state", "reason", "started", "ended")}
     row["seconds"] = round(phase["ended"] - phase["started"], 3) if phase["ended"] and phase["started"] else None
+    if phase["kind"] == "confirm":
+        return {**row, "message": phase["settings"].get("message", ""), "nodes": []}
     if phase["kind"] == "gate":
         return {**row, "rounds": phase.get("rounds", 0), "answers": phase.get("last", [])}
     runs = {run["node"]: run for run in phase["runs"]}
@@ -118,7 +127,8 @@ def _node(node: str, run: Mapping | None) -> dict:
         "good": verdicts.GOOD.get(run["verdict"], False),
         "did": progress.did(run["verdict"], run["reason"], details, 500) if run["verdict"] else run["note"],
         **{name: run[name] for name in ("reason", "note", "seconds", "attempt", "started", "ended", "run_id")},
-        **{name: details.get(name, []) for name in ("failures", "changes", "slowest")},
+        "pass": run["pass"],
+        **{name: details.get(name, []) for name in ("failures", "changes", "slowest", "calls")},
         "resources": details.get("resources", {}),
     }
 
@@ -155,6 +165,14 @@ def _stop_text(deployment: Mapping, running: list[str]) -> str:
         return f"{title} is {deployment['state']}: {deployment['reason']}"
     on = f", and waits for {', '.join(running)}" if running else ""
     return f"{title} starts nothing more{on}; salt-run deployment.watch {deployment['environment']} shows its end"
+
+
+def decided(deployment: Mapping, phase: Mapping, what: str, user: str, reason: str) -> dict:
+    """Return what an operator has answered to a phase that waited for that."""
+    answer = "confirmed" if what == "confirm" else "denied"
+    text = f"{deployment['environment']} {deployment['scenario']}, {phase['name']}: {answer} by {user}"
+    found = {"environment": deployment["environment"], "deployment": deployment["id"], "phase": phase["name"]}
+    return {"kind": "decision", **found, "answer": answer, "user": user, "reason": reason, "text": text}
 
 
 def unlocked(claim: journal.Claim) -> dict:

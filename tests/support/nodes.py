@@ -16,7 +16,17 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
-from os_orchestrator import engine, environment, gates, journal, orchestration, progress, transport
+from os_orchestrator import (
+    confirmation,
+    engine,
+    environment,
+    errands,
+    gates,
+    journal,
+    orchestration,
+    progress,
+    transport,
+)
 
 OUTCOMES = {
     path.stem: json.loads(path.read_text())
@@ -199,7 +209,7 @@ class Bus(transport.Bus):
     def time(self):
         """Let the master's rooms live in the time of this bus."""
         with contextlib.ExitStack() as stack:
-            for room in (engine, gates, journal, orchestration, progress, transport):
+            for room in (confirmation, engine, errands, gates, journal, orchestration, progress, transport):
                 stack.enter_context(mock.patch.object(room, "time", self.clock))
             yield self
 

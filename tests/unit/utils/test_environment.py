@@ -177,7 +177,7 @@ NODE = "write a minion id, or {target: ...} in place of the list for a pattern"
         ({**roles(), "rols": {}}, "environments:prod: unknown key 'rols'; write 'roles'"),
         (
             {**roles(), "x": 1},
-            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, phases, gates",
+            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, phases, gates, calls",
         ),
         ({"rolse": {}}, "environments:prod: unknown key 'rolse'; write 'roles'"),
         ({"roles": 1}, "environments:prod:roles: found 1; write a mapping of roles to their nodes"),
@@ -330,7 +330,7 @@ def test_what_belongs_to_nodes_and_not_to_a_phase_is_no_option_of_phases(option)
         (
             {"checks": [{**CHECK, "expect": ["a"]}]},
             ":checks:0:expect",
-            "found a list; write true, equal, a text or number, or {value: ...}",
+            "found a list; write true, done, equal, a text or number, or {value: ...}",
         ),
         ({"checks": [{**CHECK, "expect": {"val": 1}}]}, ":checks:0:expect", "unknown key 'val'; write 'value'"),
         ({"checks": [CHECK], "successes": 0}, ":successes", "found 0; write a whole number from 1 to 1000"),

@@ -630,7 +630,7 @@ def test_an_older_journal_gets_what_it_lacks_and_keeps_what_it_has(record):
     begin(record)
     with contextlib.closing(sqlite3.connect(record.path)) as db:
         db.executescript(
-            "DROP TABLE steps; DROP TABLE interventions; DROP INDEX runs_that_go_on;"
+            "DROP TABLE steps; DROP TABLE interventions; DROP TABLE deployed; DROP INDEX runs_that_go_on;"
             " ALTER TABLE phases DROP COLUMN not_asked; ALTER TABLE phases DROP COLUMN settings;"
             " PRAGMA user_version = 1;"
         )

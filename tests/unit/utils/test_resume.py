@@ -5,12 +5,13 @@ from os_orchestrator import doors, plan, resume
 
 
 def run(node, verdict, run_id="1-1-1-1", reason=""):
-    return {"node": node, "verdict": verdict, "run_id": run_id, "reason": reason}
+    return {"node": node, "pass": 1, "verdict": verdict, "run_id": run_id, "reason": reason}
 
 
 def deployment(*runs, state="failed", door="deployment.run", nodes=("n1", "n2")):
-    phase = {"name": "One", "nodes": list(nodes), "runs": list(runs)}
-    return {"id": "1", "scenario": "swift", "state": state, "door": door, "digest": "old", "phases": [phase]}
+    phase = {"name": "One", "kind": "puppet", "state": state, "nodes": list(nodes), "runs": list(runs)}
+    head = {"id": "1", "scenario": "swift", "state": state, "door": door, "digest": "old"}
+    return {**head, "arguments": {}, "started": 5.0, "phases": [phase]}
 
 
 def the_plan(*nodes, name="One", digest="new"):
@@ -21,18 +22,20 @@ def the_plan(*nodes, name="One", digest="new"):
 
 @pytest.mark.parametrize("verdict", ["unchanged", "changed", "tolerated"])
 def test_good_nodes_are_kept_with_where_that_is_written(verdict):
-    assert resume.read(deployment(run("n1", verdict))).kept == {"One": {"n1": f"{verdict} in 1"}}
+    assert resume.read(deployment(run("n1", verdict))).kept == {("One", 1): {"n1": f"{verdict} in 1"}}
 
 
 def test_a_node_that_was_kept_before_is_kept_with_where_it_was_first_written():
-    assert resume.read(deployment(run("n1", "kept", reason="changed in 0"))).kept == {"One": {"n1": "changed in 0"}}
+    assert resume.read(deployment(run("n1", "kept", reason="changed in 0"))).kept == {
+        ("One", 1): {"n1": "changed in 0"}
+    }
 
 
 @pytest.mark.parametrize("verdict", [None, "lost"])
 def test_a_run_whose_outcome_nobody_heard_is_asked_for_by_its_id(verdict):
     earlier = resume.read(deployment(run("n1", verdict, "1-1-1-2")))
 
-    assert earlier.unheard == {"One": {"n1": "1-1-1-2"}}
+    assert earlier.unheard == {("One", 1): {"n1": "1-1-1-2"}}
     assert earlier.kept == {}
 
 

@@ -1,25 +1,27 @@
 """What one check of a gate found, handed to the next."""
 
 import pytest
-from os_orchestrator import environment, gates
+from os_orchestrator import environment, replies
 
 MONITOR = environment.Check("mysql_mmm.writer_ready", "mmm_monitor", name="writer")
 
 
 def answer(raw):
-    return gates.Answer(MONITOR, "mon1", True, "", raw, raw)
+    return replies.Answer(MONITOR, "mon1", True, "", raw, raw)
 
 
 def test_the_holder_that_one_check_found_is_an_argument_of_the_next():
     given = {
-        ("writer", "host_ip"): gates.handed_over([answer({"ready": True, "host_ip": "10.0.0.11"})], "writer", "host_ip")
+        ("writer", "host_ip"): replies.handed_over(
+            [answer({"ready": True, "host_ip": "10.0.0.11"})], "writer", "host_ip"
+        )
     }
 
-    assert gates.filled({"node_address": "{writer.host_ip}", "port": 3306}, given) == {
+    assert replies.filled({"node_address": "{writer.host_ip}", "port": 3306}, given) == {
         "node_address": "10.0.0.11",
         "port": 3306,
     }
-    assert gates.filled(["at {writer.host_ip}", {"deep": ["{writer.host_ip}"]}], given) == [
+    assert replies.filled(["at {writer.host_ip}", {"deep": ["{writer.host_ip}"]}], given) == [
         "at 10.0.0.11",
         {"deep": ["10.0.0.11"]},
     ]
@@ -39,13 +41,13 @@ def test_the_holder_that_one_check_found_is_an_argument_of_the_next():
 )
 def test_a_field_that_the_answers_do_not_agree_on_is_not_handed_over(raws):
     with pytest.raises(LookupError, match="needs host_ip of writer"):
-        gates.handed_over([answer(raw) for raw in raws], "writer", "host_ip")
+        replies.handed_over([answer(raw) for raw in raws], "writer", "host_ip")
 
 
 def test_what_an_answer_holds_is_never_a_template_itself():
-    given = {("writer", "host"): gates.handed_over([answer({"host": "{writer.ip}"})], "writer", "host")}
+    given = {("writer", "host"): replies.handed_over([answer({"host": "{writer.ip}"})], "writer", "host")}
 
-    assert gates.filled("{writer.host}", given) == "{writer.ip}"
+    assert replies.filled("{writer.host}", given) == "{writer.ip}"
 
 
 def test_a_check_that_uses_an_answer_which_does_not_come_before_it_is_a_mistake():
