@@ -113,7 +113,8 @@ def load_plan(opts: Mapping, pillar: Mapping, chunks: Iterable[Mapping]) -> plan
     chunks = list(chunks)
     noop = doors.boolean(pillar.get("noop", False), "noop")
     deployed = _deployed(opts, name, pillar.get("resume")) if plan.asks_for_new(chunks) else frozenset()
-    selection = plan.Selection(doors.strings(pillar.get("nodes"), "nodes"), pillar.get("from_phase"), deployed)
+    nodes, role = doors.strings(pillar.get("nodes"), "nodes"), doors.strings(pillar.get("role"), "role")
+    selection = plan.Selection(nodes, pillar.get("from_phase"), role, deployed)
     return plan.build(chunks, load_environment(opts, name), noop=noop, selection=selection)
 
 

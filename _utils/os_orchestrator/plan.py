@@ -68,6 +68,8 @@ _OF_A_CALL_PHASE = ("concurrency", "max_failures", "canary", "waves")
 _OF_A_CALL = ("function", "on", "args", "kwargs", "expect", "key", "timeout", "within", "interval")
 #: Every role of an environment, each node once.
 EVERYBODY = "*"
+#: What stands for the roles that the operator names.
+NAMED_ROLE = "{role}"
 #: Which nodes of its role a phase may mean by a word, besides a count or percentage of them: the first ones.
 _NODES = ("all", "new", "named", "rest")
 #: What an operator may say of a deployment that a resumed one has to be told again.
@@ -134,12 +136,16 @@ class Selection:
     """
     What an operator asks for less than the whole: some nodes, a later start.
 
+    role
+        The roles that a scenario is about which leaves that to the operator (``role: '{role}'``).
+
     deployed
         Each role's nodes that have been deployed before, as ``(role, node)``; the others are new.
     """
 
     nodes: tuple[str, ...] = ()
     from_phase: str | int | None = None
+    role: tuple[str, ...] = ()
     deployed: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -190,7 +196,8 @@ def build(
     Return the plan of a scenario's low chunks for an environment; raises :class:`doors.Refused` with every mistake,
     a line each.
     """
-    chunks, selection = list(chunks), selection or Selection()
+    selection = selection or Selection()
+    chunks = _with_named_role(list(chunks), selection.role, env)
     ours = [chunk for chunk in chunks if chunk.get("state") == "phase"]
     mistakes = [] if ours else [f"the scenario has no phase; write one as {_KINDS}"]
     for chunk in ours:
@@ -207,6 +214,18 @@ def build(
     ]
     digest = hashlib.sha256(json.dumps([env.digest, arguments, noop], sort_keys=True, default=str).encode()).hexdigest()
     return Plan(scenario_of(chunks), env, tuple(phases), noop, digest)
+
+
+def _with_named_role(chunks: list[Mapping], role: tuple[str, ...], env: environment.Environment) -> list[Mapping]:
+    """Return chunks with the roles that the operator names in their place; raises :class:`doors.Refused`."""
+    about = [chunk["__id__"] for chunk in chunks if chunk.get("role") == NAMED_ROLE]
+    if about and not role:
+        raise doors.Refused(
+            f"{about[0]}: it is about a role that is named; name one of {', '.join(env.roles)} with role="
+        )
+    if role and not about:
+        raise doors.Refused(f"role: the scenario says itself which roles it is about; take out role={','.join(role)}")
+    return [{**chunk, "role": list(role)} if chunk.get("role") == NAMED_ROLE else chunk for chunk in chunks]
 
 
 def single(
@@ -476,6 +495,8 @@ def _phase(number: int, chunk: Mapping, env: environment.Environment, choice: _C
     left_out = left_out or ("" if asked else none or "none of its nodes was asked")
     if kind == "call":
         left_out = left_out or ("noop: nothing is called" if noop else "")
+        if isinstance(given.get("calls"), str) and not env.calls[given["calls"]]:
+            left_out = left_out or f"environment {env.name} has no calls for {given['calls']}"
         own = {key: given[key] for key in _OF_A_CALL_PHASE if key in given}
         one = [{key: given[key] for key in _OF_A_CALL if key in given}]
         calls = {"calls": _calls(given.get("calls", one), env)}
