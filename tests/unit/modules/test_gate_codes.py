@@ -8,7 +8,8 @@ import pytest
 REPOSITORY = Path(__file__).resolve().parents[3]
 MODULES = ("mysql_mmm", "mysql_endpoint", "mysql_galera", "swift_ring", "swift_proxy", "haproxy_endpoint")
 GIVEN = re.compile(
-    r"\b(?:_reason|_NoView|_NoAnswer|_NoRing|_NotServed)\(\s*\"(\w+)\"|^ {8}\"(\w+)\": (?:not )?(?:member\[|writable)",
+    r"\b(?:_reason|_NoView|_NoAnswer|_NoRing|_NotServed|_Unknown)\(\s*\"(\w+)\""
+    r"|^ {8}\"(\w+)\": (?:not )?(?:member\[|writable)",
     re.M,
 )
 
