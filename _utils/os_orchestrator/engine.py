@@ -278,6 +278,9 @@ class Pass:
         arguments = {
             name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())
         }
+        env = self._deployment.plan.environment
+        if env.quiet_agents:
+            arguments["quiet_owner"] = env.name
         try:
             jid = self._bus.publish(nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": run_id})
         except transport.Unreachable as error:

@@ -142,6 +142,9 @@ class Environment:
 
     excluded
         The nodes that are left out, with the reasons.
+
+    quiet_agents
+        Whether the nodes' own agents are kept from running for the time of a deployment.
     """
 
     name: str
@@ -152,6 +155,7 @@ class Environment:
     gates: Mapping[str, Gate]
     digest: str
     calls: Mapping[str, tuple[Call, ...]] = dataclasses.field(default_factory=dict)
+    quiet_agents: bool = False
 
     def options(self, role_names: Iterable[str], phase_name: str, sls_arguments: Mapping) -> dict:
         """
@@ -421,7 +425,8 @@ def build(name: str, definition: object, accepted: Collection[str], match: Match
     present = {role: _without(found, sound["exclude"]) for role, found in roles.items()}
     puppet = {**environment_schema.PUPPET_DEFAULTS, **plain.get("puppet", {})}
     phases, digest = plain.get("phases", {}), _digest(plain, present)
-    return Environment(name, present, sound["exclude"], puppet, phases, gates, digest, calls)
+    quiet = plain.get("quiet_agents", False)
+    return Environment(name, present, sound["exclude"], puppet, phases, gates, digest, calls, quiet)
 
 
 def _roles(sound: Mapping, accepted: Collection[str], match: Match, path: tuple) -> tuple[dict, list[Mistake]]:

@@ -257,6 +257,11 @@ SCHEMA: dict[str, Any] = {
                     "description": "Nodes that are left out of every phase, and why.",
                 },
                 "puppet": {"$ref": "#/$defs/puppet", "description": "How Puppet runs in this environment."},
+                "quiet_agents": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": "Whether the nodes' own agents are kept from running for the time of a deployment.",
+                },
                 "phases": {
                     "type": "object",
                     "propertyNames": {
