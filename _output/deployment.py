@@ -132,7 +132,7 @@ def _passes(passes):
 def _call(call):
     """Return what is called for each node: the function with its arguments, and where."""
     given = [*map(str, call["args"]), *(f"{key}={value}" for key, value in call["kwargs"].items())]
-    where = f" on {call['on']}" if call["on"] else ""
+    where = f" on {call['role']}" if call["role"] else ""
     part = f": {call['key']}" if call["key"] else ""
     expected = "" if call["expect"] == "done" else f"{part} is {_expected(call['expect'])}"
     within = f", within {_duration(call['within'])}" if call["within"] else ""

@@ -187,7 +187,7 @@ class Pass:
         """Find out who is there, and who belongs to which wave; those who are not there count as failed."""
         options, phase = self._phase.options, self._phase
         left = [node for node in phase.nodes if node not in self._kept]
-        elsewhere = phase.kind == "call" and all(call.on for call in phase.calls["calls"])
+        elsewhere = phase.kind == "call" and all(call.role for call in phase.calls["calls"])
         absent = {} if elsewhere else present(self._bus, left, self._accepted, options["ping_timeout"])
         there = [node for node in left if node not in absent]
         groups, homeless = waves.groups(phase, there, self._bus, self._allowed)

@@ -93,7 +93,7 @@ class Call:
     """
     An execution function that is called for one node: before its Puppet run, after it, or in place of one.
 
-    on
+    role
         The role on all of whose nodes it is called; None is the node itself.
 
     args, kwargs
@@ -110,7 +110,7 @@ class Call:
     """
 
     function: str
-    on: str | None = None
+    role: str | None = None
     args: tuple = ()
     kwargs: Mapping = dataclasses.field(default_factory=dict)
     expect: object = "done"
@@ -347,7 +347,7 @@ def _calls(definition: Iterable[Mapping]) -> tuple[Call, ...]:
 
 
 def calls_from(value: object) -> tuple[Call, ...]:
-    """Return calls from a list of ``{function, on, args, …}``, their roles unseen; raises :class:`Invalid`."""
+    """Return calls from a list of ``{function, role, args, …}``, their roles unseen; raises :class:`Invalid`."""
     mistakes: list[Mistake] = []
     definition = _plain(value, (), mistakes)
     mistakes += _schema_mistakes("calls", definition, ())
@@ -471,10 +471,10 @@ def _all_calls(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[M
     roles = _section(plain, "roles")
     cure = f"its roles are {', '.join(roles) or 'none'}; add it, [] if it has no nodes here"
     mistakes += [
-        Mistake(_at((*where, index)), f"unknown role {call.on!r}{doors.did_you_mean(call.on, roles)}", cure)
+        Mistake(_at((*where, index)), f"unknown role {call.role!r}{doors.did_you_mean(call.role, roles)}", cure)
         for where, each in placed
         for index, call in enumerate(each)
-        if call.on is not None and call.on not in roles
+        if call.role is not None and call.role not in roles
     ]
     return calls, mistakes
 

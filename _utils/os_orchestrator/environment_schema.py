@@ -406,7 +406,7 @@ SCHEMA: dict[str, Any] = {
             "title": "a mapping with function",
             "properties": {
                 "function": _FUNCTION,
-                "on": {
+                "role": {
                     "type": "string",
                     "title": "the name of a role",
                     "description": "The role on whose nodes it is called, on all of them; on the node itself unless "

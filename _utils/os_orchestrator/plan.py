@@ -47,7 +47,6 @@ ARGUMENTS = {
             "nodes",
             "calls",
             "function",
-            "on",
             "args",
             "kwargs",
             "expect",
@@ -65,7 +64,7 @@ ARGUMENTS = {
 }
 #: What of a ``phase.call`` is of the phase, and what of its one call, if that stands in place.
 _OF_A_CALL_PHASE = ("concurrency", "max_failures", "canary", "waves")
-_OF_A_CALL = ("function", "on", "args", "kwargs", "expect", "key", "timeout", "within", "interval")
+_OF_A_CALL = ("function", "args", "kwargs", "expect", "key", "timeout", "within", "interval")
 #: Every role of an environment, each node once.
 EVERYBODY = "*"
 #: What stands for the roles that the operator names.
@@ -332,9 +331,9 @@ def _calls_mistakes(what: str, given: object, env: environment.Environment) -> l
         cure = "add them to its calls, [] if it needs none"
         return [] if given in env.calls else [f"environment {env.name} has no calls {given}{near}; {cure}"]
     return [
-        f"{what}: {call.function} is called on role {call.on}, which environment {env.name} does not have"
+        f"{what}: {call.function} is called on role {call.role}, which environment {env.name} does not have"
         for call in environment.calls_from(given)
-        if call.on is not None and call.on not in env.roles
+        if call.role is not None and call.role not in env.roles
     ]
 
 

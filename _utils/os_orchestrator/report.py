@@ -63,7 +63,7 @@ def _planned(phase: planning.Phase, the_plan: planning.Plan, absent: Mapping[str
 
 
 def _call(call: environment.Call) -> dict:
-    names = ("function", "on", "key", "timeout", "within", "interval", "always")
+    names = ("function", "role", "key", "timeout", "within", "interval", "always")
     given = {"args": call.args, "kwargs": dict(call.kwargs), "expect": call.expect}
     return {**{name: getattr(call, name) for name in names}, **masks.masked(given)}
 

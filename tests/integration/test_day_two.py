@@ -76,7 +76,7 @@ def test_a_new_node_that_failed_is_still_new_and_resume_takes_it_up(site, house,
 def test_a_dead_node_is_removed(site, house, define, tmp_path):
     noted = tmp_path / "noted"
     noted.touch()
-    note = [{"function": "file.append", "on": "endpoint", "args": [str(noted), "{node}"]}]
+    note = [{"function": "file.append", "role": "endpoint", "args": [str(noted), "{node}"]}]
     define(compute=["n1", "n2"], endpoint=["n5"], calls={"drain": note})
     house.stop_minion("n2")
 
@@ -193,6 +193,7 @@ def test_a_function_is_called_for_each_node_of_a_role(site, house, define, scena
 
 
 def test_a_whole_site_is_deployed_side_by_side(site, house):
+    site.writer.touch()
     result = site.deploy("deployment.run", "site")
     assert result.returncode == 0, result.stderr
     ran = site.ran()
@@ -213,7 +214,7 @@ def test_agents_are_quiet_for_the_time_of_a_deployment_and_as_they_were_afterwar
         site.hold("n1")
         command = house.command("salt-run", "deployment.puppet", site.name, "compute", "--out=json")
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: "n1" in site.ran())
+        wait_until(lambda: "n1" in site.ran(), 60)
         enabled, message = _agent(house, "n1")
         site.let_go("n1")
         out, err = process.communicate(timeout=90)
@@ -235,7 +236,7 @@ def test_agents_of_a_deployment_that_was_killed_are_restored_by_the_one_that_goe
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_until(lambda: "n1" in site.ran())
+    wait_until(lambda: "n1" in site.ran(), 60)
     process.kill()
     process.wait()
     site.let_go("n1")

@@ -31,14 +31,14 @@ environments:
     puppet: {{timeout: 60, lock_timeout: 5, grace: 5, ping_timeout: 10}}
     calls:
       drain:
-        - {{function: haproxy_endpoint.drain, on: endpoint, args: ['{{node}}'], kwargs: {socket}}}
-        - {{function: haproxy_endpoint.drained, on: endpoint, args: ['{{node}}'], kwargs: {socket}, expect: true,
+        - {{function: haproxy_endpoint.drain, role: endpoint, args: ['{{node}}'], kwargs: {socket}}}
+        - {{function: haproxy_endpoint.drained, role: endpoint, args: ['{{node}}'], kwargs: {socket}, expect: true,
            within: 20, interval: 0.5}}
       health:
         - {{function: file.file_exists, args: ['{well}/{{node}}'], expect: true}}
       restore:
-        - {{function: haproxy_endpoint.enable, on: endpoint, args: ['{{node}}'], kwargs: {socket}}}
-        - {{function: haproxy_endpoint.up, on: endpoint, args: ['{{node}}'], kwargs: {socket}, expect: true,
+        - {{function: haproxy_endpoint.enable, role: endpoint, args: ['{{node}}'], kwargs: {socket}}}
+        - {{function: haproxy_endpoint.up, role: endpoint, args: ['{{node}}'], kwargs: {socket}, expect: true,
            within: 20, interval: 0.5}}
 """
 # What Puppet does on a node: end its web server, and start it again a second later.
