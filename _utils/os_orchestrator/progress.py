@@ -99,7 +99,8 @@ def drift(details: Mapping, most: int = 5) -> str:
     count = resources.get("out_of_sync", 0) or resources.get("changed", 0)
     named = [str(row.get("resource")) for row in details.get("changes", ())[:most]]
     more = ", …" if count > len(named) else ""
-    return f"{count} resource{'' if count == 1 else 's'}: {', '.join(named)}{more}" if named else f"{count} resources"
+    said = f"{count} resource{'' if count == 1 else 's'}"
+    return f"{said}: {', '.join(named)}{more}" if named else said
 
 
 def shorten(words: str, width: int) -> str:
