@@ -418,7 +418,7 @@ class Pass:
         elif errand.what == "before":
             now = time.monotonic()
             run.heard, run.deadline = now, now + self._patience
-            self._note(node, "its Puppet run, after the calls before it")
+            self._note(node, "its Puppet run")
             self._ask([node], run.run_id)
         elif errand.what == "check" and failed:
             self._close(node, dataclasses.replace(run.outcome, verdict="failed", reason=failed))
