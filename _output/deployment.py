@@ -201,6 +201,8 @@ def _phase(phase, width):
             lines += _node(node, width)
     for why, nodes in waiting.items():
         lines += _wrapped("waiting: ", ", ".join(nodes) + (f" (for {why})" if why else ""))
+    # Of passes that did not become clean; why a phase failed is said at the end.
+    lines += _wrapped("", phase["reason"]) if phase["state"] == "succeeded" and phase["reason"] else []
     return lines + (_wrapped("not asked: ", ", ".join(not_asked)) if not_asked else [])
 
 

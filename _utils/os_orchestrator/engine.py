@@ -243,9 +243,10 @@ class Pass:
             self._held.pop(node, None)
             self._running[node] = _Run(run_id, attempt, now, now + self._patience, now)
             self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=run_id)
-            first = "calls" if self._phase.kind == "call" else "before"
-            if self._calls(first):
-                self._send_on_an_errand(node, first)
+            if self._phase.kind == "call":
+                self._send_on_an_errand(node, "calls")
+            elif self._calls("before"):
+                self._send_on_an_errand(node, "before")
             else:
                 by_run_id.setdefault(run_id, []).append(node)
         for run_id, group in by_run_id.items():
@@ -352,14 +353,13 @@ class Pass:
             self._end(node, outcome)
 
     def _end(self, node: str, outcome: verdicts.Outcome) -> None:
-        run = self._running.pop(node)
-        if run.called:
-            outcome = dataclasses.replace(outcome, details={**outcome.details, "calls": run.called})
-        self._record(node, outcome, run)
+        self._record(node, outcome, self._running.pop(node))
         self._window.end(node, outcome.good)
 
     def _record(self, node: str, outcome: verdicts.Outcome, run: _Run | None = None) -> None:
         attempt = run.attempt if run else self._attempts.get(node, 1)
+        if run and run.called:
+            outcome = dataclasses.replace(outcome, details={**outcome.details, "calls": run.called})
         self._outcomes[node] = outcome
         self._deployment.journal.run_ended(
             self._deployment.id, self._phase.number, node, run.run_id if run else "", attempt, outcome, self.number
@@ -421,6 +421,7 @@ class Pass:
         elif errand.what == "before":
             now = time.monotonic()
             run.heard, run.deadline = now, now + self._patience
+            self._note(node, "its Puppet run")
             self._ask([node], run.run_id)
         elif errand.what == "check" and failed:
             self._close(node, dataclasses.replace(run.outcome, verdict="failed", reason=failed))
@@ -558,8 +559,8 @@ class Pass:
         """
         The operator has ended the deployment: nothing more starts; runs on the nodes go on, without a verdict so far.
         """
-        for node in self._window.waiting:
-            if node not in self._outcomes:
+        for node in self._phase.nodes:
+            if node not in self._outcomes and node not in self._running:
                 self._record(node, verdicts.Outcome("interrupted", "not started: the deployment was interrupted"))
         for node, run in self._running.items():
             where = f"left at {run.errand.now}" if run.errand else "goes on on its node"

@@ -61,7 +61,9 @@ class Errand:
         return f"{self.what}: {call.function} on {_several(self._on(call))}"
 
     def hear(self, heard: transport.Return) -> None:
-        """Take the answer of one node to the call that is asked."""
+        """Take the answer of one node to the call that is asked; what comes late, or from another, is none."""
+        if not self.jid or heard.jid != self.jid or heard.node not in self._on(self._calls[0]):
+            return
         self._returns[heard.node] = heard
         if len(self._returns) == len(self._on(self._calls[0])):
             self._judge()

@@ -296,7 +296,8 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
     who = _door()
     environment_name = the_plan.environment.name
     record.claim(environment_name, order.deployment, who.user)
-    record.forget_others(environment_name, {role.name: role.nodes for role in the_plan.environment.roles.values()})
+    roles = the_plan.environment.roles
+    record.forget_others(environment_name, {name: [*role.nodes, *role.excluded] for name, role in roles.items()})
     _record(
         record,
         {

@@ -34,7 +34,8 @@ def run(
         if at_most > 1:
             counts = {"nodes": len(changed[-1]), "resources": sum(map(len, changed[-1].values()))}
             deployment.tell_of(phase, "pass/ended", number=number, at_most=at_most, changed=counts)
-        if not all(outcome.good for outcome in outcomes.values()) or deployment.stopped_by():
+        # A stop is heeded by the next pass: it starts nothing, and so the phase has not succeeded.
+        if not all(outcome.good for outcome in outcomes.values()):
             return outcomes, ""
         if until_clean and not changed[-1]:
             return outcomes, ""

@@ -493,9 +493,6 @@ def _phase(number: int, chunk: Mapping, env: environment.Environment, choice: _C
     asked = tuple(node for node in meant if node not in not_asked)
     left_out = left_out or ("" if asked else none or "none of its nodes was asked")
     if kind == "call":
-        left_out = left_out or ("noop: nothing is called" if noop else "")
-        if isinstance(given.get("calls"), str) and not env.calls[given["calls"]]:
-            left_out = left_out or f"environment {env.name} has no calls for {given['calls']}"
         own = {key: given[key] for key in _OF_A_CALL_PHASE if key in given}
         one = [{key: given[key] for key in _OF_A_CALL if key in given}]
         calls = {"calls": _calls(given.get("calls", one), env)}
@@ -503,7 +500,9 @@ def _phase(number: int, chunk: Mapping, env: environment.Environment, choice: _C
         own = {key: value for key, value in given.items() if key not in ("role", "nodes")}
         calls = {}
     options = env.options(roles, name, own)
-    if kind == "puppet":
+    if kind == "call":
+        left_out = left_out or _uncalled(calls["calls"], given, env, noop or options["noop"])
+    else:
         calls = {what: _calls(options.pop(what), env) for what in environment.CALLING}
     return Phase(number, name, kind, roles, asked, options, None, not_asked | excluded, left_out, calls)
 
@@ -527,6 +526,14 @@ def _left_out(env: environment.Environment, roles: tuple[str, ...], nodes: tuple
     if not nodes:
         return f"role {' and '.join(roles)} of {env.name} has no nodes"
     return ""
+
+
+def _uncalled(calls: tuple[environment.Call, ...], given: Mapping, env: environment.Environment, noop: bool) -> str:
+    """Return why a phase of calls alone calls nothing, or nothing."""
+    if not calls:
+        named = isinstance(given.get("calls"), str)
+        return f"environment {env.name} has nothing to call for {given['calls']}" if named else "it has nothing to call"
+    return "noop: nothing is called" if noop else ""
 
 
 def _gate(given: Mapping, env: environment.Environment) -> environment.Gate:

@@ -99,7 +99,13 @@ def drift(details: Mapping, most: int = 5) -> str:
     count = resources.get("out_of_sync", 0) or resources.get("changed", 0)
     named = [str(row.get("resource")) for row in details.get("changes", ())[:most]]
     more = ", …" if count > len(named) else ""
-    return f"{count} resource{'' if count == 1 else 's'}: {', '.join(named)}{more}" if named else f"{count} resources"
+    said = counted(count, "resource")
+    return f"{said}: {', '.join(named)}{more}" if named else said
+
+
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something: ``1 node``, ``2 nodes``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def shorten(words: str, width: int) -> str:
@@ -162,7 +168,7 @@ class Lines:
         self._width = min(40, max((len(node) for node in data["nodes"]), default=8))
         count = len(data["nodes"])
         on = ", ".join(data["nodes"]) if count <= 6 else f"{count} nodes"
-        return f"{self._head(data)}: {on}"
+        return f"{self._head(data)}: {on}" if on else self._head(data)
 
     def _phase_left_out(self, data: Mapping) -> str:
         return f"{self._head(data)}: left out, {data['reason']}"
@@ -183,7 +189,7 @@ class Lines:
 
     def _pass_ended(self, data: Mapping) -> str:
         nodes, resources = data["changed"]["nodes"], data["changed"]["resources"]
-        said = f"{resources} resources of {nodes} nodes changed" if nodes else "nothing changed"
+        said = f"{counted(resources, 'resource')} of {counted(nodes, 'node')} changed" if nodes else "nothing changed"
         return f"  pass {data['number']} of at most {data['at_most']}: {said}"
 
     def _wave_started(self, data: Mapping) -> str:

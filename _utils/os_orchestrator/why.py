@@ -66,7 +66,9 @@ def _stopped_by(deployment: Mapping) -> Mapping | None:
 
 
 def _runs(phase: Mapping) -> dict[str, Mapping]:
-    return {run["node"]: run for run in phase["runs"]}
+    """Return the runs of the pass that is the last so far."""
+    last = max((run["pass"] for run in phase["runs"]), default=1)
+    return {run["node"]: run for run in phase["runs"] if run["pass"] == last}
 
 
 def waits_for(deployment: Mapping, phase: Mapping, node: str) -> str:
