@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 
 import salt.exceptions
-from os_orchestrator.node import folder, outcome, report, request, silence, supervisor
+from os_orchestrator.node import folder, outcome, puppet, request, silence, supervisor
 
 
 def __virtual__():
@@ -59,13 +59,13 @@ def _known(run_id):
 
 def _begin(place, asked, settings):
     """Start a run that has not been started; what kept it from starting is recorded as its end."""
-    puppet = request.find_puppet(settings)
-    asked["command"] = request.command(puppet or "puppet", settings, asked, place / "report.yaml")
+    program = request.find_puppet(settings)
+    asked["command"] = request.command(program or "puppet", settings, asked, place / "report.yaml")
     asked["state_dirs"] = request.state_dirs(settings) if asked["mode"] == "apply" else []
     asked["quiet_lock"] = silence.lock_of(_root())
     supervisor.write(place / "request.json", asked)
     missing = f"{settings.get('puppet', 'puppet')} is not on this node: install Puppet"
-    error = folder.launch(place) if puppet else missing
+    error = folder.launch(place) if program else missing
     if error and not folder.goes_on(place):
         with supervisor.locked(place / "lock"):
             if not supervisor.is_started(place):
@@ -110,24 +110,10 @@ def _settings():
     return request.node_settings(__salt__["config.get"]("puppet_agent", {}))
 
 
-def _ask(settings, *words):
-    """Run a short Puppet command and return its output."""
-    puppet = request.find_puppet(settings)
-    if puppet is None:
-        raise salt.exceptions.CommandExecutionError(
-            "Puppet is not on this node: install it, or set puppet_agent:puppet"
-        )
-    code, said = supervisor.call([puppet, *words], env=supervisor.environment())
-    if code != 0:
-        raise salt.exceptions.CommandExecutionError(f"puppet {words[0]} failed: {report.complaints(said)}")
-    return said
-
-
 def _puppets_files(settings):
     """Return where Puppet keeps its locks and its last report."""
     names = ("agent_disabled_lockfile", "agent_catalog_run_lockfile", "lastrunreport")
-    said = _ask(settings, "config", "print", "--section", "agent", *request.places(settings), *names)
-    return {name: Path(value) for name, _, value in (line.partition(" = ") for line in said.splitlines())}
+    return {name: Path(value) for name, value in puppet.printed(settings, *names).items()}
 
 
 def _switch(option, *message, enabled):
@@ -137,7 +123,7 @@ def _switch(option, *message, enabled):
     before, was_quiet = lock.exists(), bool(supervisor.quiet_owners(lock))
     if message:
         _noting(silence.give_way, lock, *message)
-    _ask(settings, "agent", option, *message, *request.places(settings))
+    puppet.ask(settings, "agent", option, *message, *request.places(settings))
     if lock.exists() is enabled:
         wanted = "enabled" if enabled else "disabled"
         raise salt.exceptions.CommandExecutionError(
@@ -392,7 +378,7 @@ def status(run_id=None):
     last = _last_outcome(settings, files)
     return {
         **found,
-        "puppet_version": _ask(settings, "--version").split()[-1],
+        "puppet_version": puppet.ask(settings, "--version").split()[-1],
         "enabled": not disabled.exists(),
         "disabled_message": (supervisor.read(disabled) or {}).get("disabled_message"),
         "quiet": [{"owner": owner, **each} for owner, each in supervisor.quiet_owners(disabled).items()],
