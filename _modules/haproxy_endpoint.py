@@ -131,6 +131,10 @@ def _judge_drained(backend, name, server):
     return []
 
 
+def _judge_gone(backend, name, _server):
+    return [_reason("listed", f"{name} is still behind {backend}: run Puppet on this node")]
+
+
 def _judge(backend, servers, wanted, count, unchecked):
     """Return every reason for which a backend does not serve with all its servers."""
     reasons = []
@@ -423,3 +427,25 @@ def up(server, backend=None, unchecked=False, socket=None):
     """
     _flag("unchecked", unchecked)
     return _answer_of(server, backend, _socket(socket), functools.partial(_judge_live, unchecked=unchecked))
+
+
+def gone(server, backend=None, socket=None):
+    """
+    Answer whether no backend lists a server any more: one that was taken out for good.
+
+    server, backend, socket
+        As ``drain`` takes them; ``level user`` is enough.
+
+    Returns what ``drained`` returns. Codes: ``no_haproxy``, ``no_backend``, ``listed``. Not ready sets the return code
+    to 1. Only a wrong argument raises.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt lb1 haproxy_endpoint.gone cmp7
+    """
+    found = _answer_of(server, backend, _socket(socket), _judge_gone)
+    reasons = [reason for reason in found["reasons"] if reason["code"] != "not_listed"]
+    __context__["retcode"] = 1 if reasons else 0
+    return {**found, "ready": not reasons, "reasons": reasons}

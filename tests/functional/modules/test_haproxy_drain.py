@@ -232,3 +232,10 @@ def test_a_wrong_name_is_refused(lb, arguments):
     for function in ("drain", "disable", "enable", "drained", "up"):
         with pytest.raises(SaltInvocationError, match="is no name of a"):
             lb(function, **{"server": "cmp1", **arguments})
+
+
+def test_a_server_is_gone_when_no_backend_lists_it(lb):
+    assert gate.codes(lb("gone", "cmp1")) == ["listed"]
+    assert lb("gone", "cmp1", backend="patient")["ready"] is True
+    assert lb("gone", "cmp7")["ready"] is True
+    assert gate.codes(lb("gone", "cmp7", socket="/nowhere")) == ["no_haproxy"]

@@ -177,7 +177,7 @@ NODE = "write a minion id, or {target: ...} in place of the list for a pattern"
         ({**roles(), "rols": {}}, "environments:prod: unknown key 'rols'; write 'roles'"),
         (
             {**roles(), "x": 1},
-            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, phases, gates, calls",
+            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, quiet_agents, phases, gates, calls",
         ),
         ({"rolse": {}}, "environments:prod: unknown key 'rolse'; write 'roles'"),
         ({"roles": 1}, "environments:prod:roles: found 1; write a mapping of roles to their nodes"),
