@@ -510,9 +510,7 @@ def _left_out(env: environment.Environment, roles: tuple[str, ...], nodes: tuple
     return ""
 
 
-def _uncalled(
-    calls: tuple[environment.Call, ...], given: Mapping, env: environment.Environment, noop: bool
-) -> str:
+def _uncalled(calls: tuple[environment.Call, ...], given: Mapping, env: environment.Environment, noop: bool) -> str:
     """Return why a phase of calls alone calls nothing, or nothing."""
     if not calls:
         named = isinstance(given.get("calls"), str)
