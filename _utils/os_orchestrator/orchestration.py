@@ -267,13 +267,10 @@ def _rehearse(order: Order, name: str) -> Result:
         missing = engine.present(bus, phase.nodes, transport.accepted_keys(order.opts), timeout)
     if missing:
         return Result(False, "\n".join(f"{node}: missing, {reason}" for node, reason in missing.items()))
-    verb = {"gate": "would ask", "call": f"would call {_functions(phase)} for"}.get(phase.kind, "would run Puppet on")
+    calling = ", ".join(call.function for call in phase.calls.get("calls", ()))
+    verb = {"gate": "would ask", "call": f"would call {calling} for"}.get(phase.kind, "would run Puppet on")
     name = f"gate {phase.gate.name} " if phase.gate else ""
     return Result(None, f"{name}{verb} {', '.join(phase.nodes)}")
-
-
-def _functions(phase: plan.Phase) -> str:
-    return ", ".join(call.function for call in phase.calls["calls"])
 
 
 # -- the deployment around it ------------------------------------------------------------------------------------------

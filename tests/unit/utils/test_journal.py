@@ -180,7 +180,7 @@ def test_a_newer_journal_is_refused_and_left_as_it_is(record):
     with contextlib.closing(sqlite3.connect(record.path)) as db:
         db.execute(f"PRAGMA user_version = {journal.SCHEMA + 1}")
     for use in (record.deployments, lambda: begin(record, "2"), lambda: record.claim("prod", "2", "bob")):
-        with pytest.raises(doors.Refused, match=r"written by a newer os-orchestrator \(tables 3, known 2\); upgrade"):
+        with pytest.raises(doors.Refused, match=r"written by a newer os-orchestrator \(tables 4, known 3\); upgrade"):
             use()
     assert integrity(record) == ["ok"]
     assert not journal._locks

@@ -3,7 +3,7 @@
 from unittest import mock
 
 import pytest
-from nodes import SCENARIO, WRITER, chunks, ready_since, small_site
+from nodes import ROLLING, SCENARIO, WRITER, chunks, ready_since, rolling_site, small_site
 from os_orchestrator import doors, journal, orchestration, plan
 
 PHASES = (
@@ -236,6 +236,17 @@ def test_test_mode_says_what_would_run_and_only_pings(tmp_path):
     assert {function for _, _, function, _ in master.bus.published} == {"test.ping"}
     assert master.journal.deployments() == []
     assert master.journal.holder("prod") is None
+
+
+def test_test_mode_says_what_would_be_called_and_whom_it_would_wait_for(tmp_path):
+    master = rolling_site(tmp_path)
+    assert [result.comment for result in master.deploy(ROLLING, test=True).values()] == [
+        "would run Puppet on cmp1, cmp2, cmp3, cmp4",
+        "would wait for an operator: do instances start on the new compute nodes?",
+        "would call service.status for cmp1, cmp2, cmp3, cmp4",
+        "would run Puppet on cmp1, cmp2, cmp3, cmp4",
+    ]
+    assert {function for _, _, function, _ in master.bus.published} == {"test.ping"}
 
 
 def test_test_mode_is_false_where_a_node_is_missing(tmp_path):

@@ -241,7 +241,11 @@ def test_an_excluded_node_cannot_be_asked_and_the_reason_is_given():
     ("kind", "arguments", "said"),
     [
         ("puppet", {"role": "compute", "timeuot": 5}, "phase.puppet does not take timeuot (did you mean 'timeout'?)"),
-        ("puppet", {"role": "compute", "gate": "writer"}, "phase.puppet does not take gate; it takes concurrency, "),
+        (
+            "puppet",
+            {"role": "compute", "gate": "writer"},
+            "phase.puppet does not take gate (did you mean 'after'?); it takes",
+        ),
         ("gate", {"gate": "writer", "role": "compute"}, "phase.gate does not take role; it takes checks, gate, "),
         ("puppet", {"role": "computes"}, "environment prod has no role computes (did you mean 'compute'?); add it"),
         ("puppet", {"role": ["compute", "zzz"]}, "environment prod has no role zzz; add it to its roles, empty if"),
@@ -270,7 +274,7 @@ def test_an_excluded_node_cannot_be_asked_and_the_reason_is_given():
         ("gate", {"checks": "a.b"}, 'checks: found "a.b"; write a list of checks'),
         ("gate", {"gate": "writer", "successes": 0}, "successes: found 0; write a whole number from 1 to 1000"),
         ("gate", {"gate": "writer", "successes": 100}, "100 successes, one each 2 s, outlast the timeout of 30 s"),
-        ("runs", {"role": "compute"}, "there is no phase.runs; a phase is phase.puppet or phase.gate"),
+        ("runs", {"role": "compute"}, "there is no phase.runs; a phase is phase.puppet, phase.gate, phase.c"),
         ("puppet", {"role": "compute", "name": "other"}, "a phase is named by its sentence alone; remove `name`"),
     ],
 )
