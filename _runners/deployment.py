@@ -8,7 +8,9 @@ begun.
 """
 
 import contextlib
+import logging
 import re
+import threading
 from pathlib import Path
 
 from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport
@@ -437,7 +439,8 @@ def _orchestrated(scenario, pillar, name):
     """Run a scenario as an orchestration, under a door of that name, and return its summary."""
     token, deployment = orchestration.door.set(_door(name)), __jid__
     try:
-        returned = __salt__["state.orchestrate"](plan.sls_of(scenario), pillar=pillar, orchestration_jid=deployment)
+        with _told_once():
+            returned = __salt__["state.orchestrate"](plan.sls_of(scenario), pillar=pillar, orchestration_jid=deployment)
     except (KeyboardInterrupt, SystemExit):
         # Between two phases, or before the first; a phase says it itself.
         sentence = f"interrupted; salt-run deployment.status {pillar['environment']} says how far it came"
@@ -445,6 +448,21 @@ def _orchestrated(scenario, pillar, name):
     finally:
         orchestration.door.reset(token)
     return _result(deployment, _said(returned, scenario))
+
+
+@contextlib.contextmanager
+def _told_once():
+    """Keep Salt from logging what a failed phase comes to: the summary says it, and the journal keeps it."""
+    here, log = threading.get_ident(), logging.getLogger("salt.state")
+
+    def is_news(record):
+        return record.funcName != "format_log" or record.thread != here
+
+    log.addFilter(is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_news)
 
 
 def _door(name):
