@@ -563,7 +563,9 @@ def pick(found: Mapping[str, object], name: str) -> object:
     """Return the definition of one environment among all; raises :class:`doors.Refused` with what there is."""
     if name not in found:
         there = f"there are {', '.join(sorted(found))}" if found else "the pillar defines none"
-        raise doors.Refused(f"there is no environment {name!r}{doors.did_you_mean(name, found)}; {there}")
+        near = doors.did_you_mean(name, found)
+        cure = "" if near else "; a new one must be named in the pillar's top file, too"
+        raise doors.Refused(f"there is no environment {name!r}{near}; {there}{cure}")
     return found[name]
 
 

@@ -176,10 +176,11 @@ def unrenderable(scenario: str, errors: Iterable, opts: Mapping) -> str:
     said = "; ".join(str(error) for error in errors)
     if "No matching sls found" in said:
         roots = ", ".join(opts.get("file_roots", {}).get("base", ()))
-        return (
-            f"there is no scenario {scenario}: {sls_of(scenario)} is in none of the master's file_roots ({roots});"
-            " add the directory that holds orch/ to them"
-        )
+        cure = "write it there"
+        if "." not in scenario:
+            cure = "add the directory that holds orch/ to them, or name one of your own whole, such as site.patch"
+        file = f"{sls_of(scenario).replace('.', '/')}.sls"
+        return f"there is no scenario {scenario}: {file} is in none of the master's file_roots ({roots}); {cure}"
     return f"scenario {scenario} cannot be rendered: {said}"
 
 

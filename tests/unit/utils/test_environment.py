@@ -449,7 +449,12 @@ def test_an_unknown_environment_is_refused_with_those_that_there_are():
     with pytest.raises(doors.Refused) as refused:
         environment.pick(found, "prd")
     assert str(refused.value) == "there is no environment 'prd' (did you mean 'prod'?); there are demo, prod"
-    with pytest.raises(doors.Refused, match="the pillar defines none"):
+    with pytest.raises(doors.Refused) as refused:
+        environment.pick(found, "shop")
+    assert str(refused.value) == (
+        "there is no environment 'shop'; there are demo, prod; a new one must be named in the pillar's top file, too"
+    )
+    with pytest.raises(doors.Refused, match="the pillar defines none; a new one must be named"):
         environment.pick({}, "prod")
 
 
