@@ -441,7 +441,9 @@ def rolling_site(root, scripts=None, answer=None, **options):
     master = small_site(root, roles=roles, scripts=scripts, calls=CALLS, **options)
     if answer:
         what, reason = answer
-        master.bus.when("confirm/asked", 30, lambda told: master.journal.decide(told["deployment"], 2, what, "bob", reason))
+        master.bus.when(
+            "confirm/asked", 30, lambda told: master.journal.decide(told["deployment"], 2, what, "bob", reason)
+        )
     return master
 
 
