@@ -2,14 +2,16 @@
 Show what the runners ``deployment`` and ``environment`` return: plans, summaries, lists, and refusals as the one
 sentence that they are.
 
-Plain text of at most 100 columns, no colours, no control characters; a refusal is a line. ``--out json`` gives the
-same as data.
+Plain text of at most 100 columns, fewer in a narrower terminal; no colours, no control characters; a refusal is a line.
+``--out json`` gives the same as data.
 """
 
+import os
+import sys
 import textwrap
 import time
 
-_WIDTH = 100
+_NARROWEST, _WIDEST = 60, 100
 _DOMAINS = ("grain", "pillar")
 _TAGS = {"only tags": "tags", "without tags": "skip_tags"}
 
@@ -132,7 +134,7 @@ def _passes(passes):
 def _call(call):
     """Return what is called for each node: the function with its arguments, and where."""
     given = [*map(str, call["args"]), *(f"{key}={value}" for key, value in call["kwargs"].items())]
-    where = f" on {call['on']}" if call["on"] else ""
+    where = f" on {call['role']}" if call["role"] else ""
     part = f": {call['key']}" if call["key"] else ""
     expected = "" if call["expect"] == "done" else f"{part} is {_expected(call['expect'])}"
     within = f", within {_duration(call['within'])}" if call["within"] else ""
@@ -148,7 +150,8 @@ def _expected(expect):
 
 
 def _deployment(shown):
-    lines = [_title(shown), *([f"  {shown['stands']}"] if shown.get("stands") else []), ""]
+    resumes = [f"  resumes {shown['resumes']}"] if shown.get("resumes") else []
+    lines = [_title(shown), *resumes, *([f"  {shown['stands']}"] if shown.get("stands") else []), ""]
     width = max((len(node["node"]) for phase in shown["phases"] for node in phase.get("nodes", ())), default=4)
     for phase in shown["phases"]:
         lines += _phase(phase, width)
@@ -170,8 +173,7 @@ def _interventions(shown):
 def _title(shown):
     noop = ", noop" if shown["noop"] else ""
     title = f"{shown['environment']} {shown['scenario']}{noop}"
-    resumes = f", resumes {shown['resumes']}" if shown.get("resumes") else ""
-    return f"{title}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}{resumes}"
+    return f"{title}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}"
 
 
 def _phase(phase, width):
@@ -210,9 +212,12 @@ def _node(node, width):
     seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
     verdict = node["verdict"] or "running"
     head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
-    beside = len(head) <= _WIDTH - 30
+    said = _said(node)
+    # What is longer than its column stands below: paths, for one.
+    longest = max((len(word) for sentence in said for word in sentence.split()), default=0)
+    beside = max(30, longest) <= _width() - len(head)
     indent = len(head) if beside else 8
-    words = [line for sentence in _said(node) for line in _wrap(sentence, _WIDTH - indent)]
+    words = [line for sentence in said for line in _wrap(sentence, _width() - indent)]
     first = words[0] if words and beside else ""
     return [(head + first).rstrip(), *(" " * indent + line for line in words[1 if first else 0 :])]
 
@@ -289,13 +294,13 @@ def _excluded(shown):
 
 
 def _wrapped(head, words, indent=4):
-    return _wrap(head + words, _WIDTH, " " * indent, " " * (indent + min(len(head), 40)))
+    return _wrap(head + words, _width(), " " * indent, " " * (indent + min(len(head), 40)))
 
 
 def _fit(line):
     """Return a line as those that it needs; what follows is indented by two more."""
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return [line] if len(line) <= _WIDTH else _wrap(line, _WIDTH, "", indent)
+    indent = " " * (len(line) - len(line.lstrip()))
+    return [line] if len(line) <= _width() else _wrap(line.strip(), _width(), indent, indent + "  ")
 
 
 def _wrap(words, width, indent="", then=""):
@@ -303,6 +308,14 @@ def _wrap(words, width, indent="", then=""):
     return textwrap.wrap(
         words, width, initial_indent=indent, subsequent_indent=then, break_long_words=False, break_on_hyphens=False
     )
+
+
+def _width():
+    """Return the columns to write in: those of the terminal, if stdout is one, within limits."""
+    try:
+        return min(_WIDEST, max(_NARROWEST, os.get_terminal_size(sys.stdout.fileno()).columns))
+    except (OSError, ValueError):
+        return _WIDEST
 
 
 def _printable(line):

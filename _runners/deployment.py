@@ -8,7 +8,9 @@ begun.
 """
 
 import contextlib
+import logging
 import re
+import threading
 from pathlib import Path
 
 from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport, why
@@ -27,20 +29,24 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None, role=Non
         An environment of the pillar, such as ``prod``.
 
     scenario
-        ``compute`` is the SLS ``orch.compute``; a name with a dot is taken whole.
+        ``compute`` is the SLS ``orch.compute``; a name with a dot is taken
+        whole.
 
     noop
         Run every phase as ``puppet --noop``: nothing is changed.
 
     nodes
-        Run only these nodes, of all the phases: a list, or separated by commas. The deployment is partial then. In a
-        scenario about some nodes (``add_compute``, ``remove_compute``), those nodes.
+        Run only these nodes, of all the phases: a list, or separated by
+        commas. The deployment is partial then. In a scenario about some
+        nodes (``add_compute``, ``remove_compute``), those nodes.
 
     from_phase
-        Begin with this phase, by its number or its sentence. The deployment is partial then.
+        Begin with this phase, by its number or its sentence. The deployment is
+        partial then.
 
     role
-        The role that a scenario is about which takes one, such as ``rolling`` and ``configure``.
+        The role that a scenario is about which leaves it to you, such as
+        ``rolling`` and ``configure``.
 
     Returns the summary as ``deployment.show`` does.
 
@@ -50,6 +56,7 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None, role=Non
 
         salt-run deployment.run prod compute
         salt-run deployment.run prod swift noop=True
+        salt-run deployment.run prod compute nodes=cmp3,cmp4 from_phase=5
     """
     pillar = {"environment": _name(environment, "environment"), "noop": doors.boolean(noop, "noop")}
     pillar.update(_selection(nodes, from_phase, role))
@@ -59,19 +66,21 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None, role=Non
 @doors.runner
 def resume(environment, force=False):
     """
-    Go on where the last deployment of an environment failed or was interrupted.
+    Go on where the last deployment of an environment failed or was
+    interrupted.
 
-    Nodes that are good already are not run again; a run whose outcome nobody has heard is asked for it, not repeated;
-    gates are asked again.
+    Nodes that are good already are not run again; a run whose outcome nobody
+    has heard is asked for it, not repeated; gates are asked again.
 
     environment
         The environment whose last deployment is to be gone on with.
 
     force
-        Go on although the scenario, the environment or its nodes have changed since; else that is refused, and the
-        difference is told.
+        Go on although the scenario, the environment or its nodes have changed
+        since; else that is refused, and the difference is told.
 
-    Returns the summary of the new deployment as ``deployment.show`` does; ``resumes`` names the old one.
+    Returns the summary of the new deployment as ``deployment.show`` does;
+    ``resumes`` names the old one.
 
     CLI Example:
 
@@ -93,10 +102,12 @@ def puppet(
     environment, role, noop=False, tags=None, skip_tags=None, nodes=None, may_fail=None, concurrency=None, timeout=None
 ):
     """
-    Run Puppet once on every node of a role, outside any scenario, with the same claim, verdicts and journal.
+    Run Puppet once on every node of a role, outside any scenario, with the
+    same claim, verdicts and journal.
 
     environment, role
-        An environment of the pillar and one of its roles, or several separated by commas.
+        An environment of the pillar and one of its roles, or several separated
+        by commas.
 
     noop
         Run ``puppet --noop``.
@@ -135,25 +146,25 @@ def puppet(
 @doors.runner
 def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, role=None, graph=None):
     """
-    Show what a deployment would do: its phases, their nodes and options, what each gate asks, and who is missing.
-    Nothing is started.
+    Show what a deployment would do: its phases, their nodes and options, what
+    each gate asks, and who is missing. Nothing is started.
 
     environment, scenario, noop, nodes, from_phase, role
         As in ``deployment.run``.
 
     graph
-        Write the phases as a graph instead: ``mermaid`` or ``dot``, which is Graphviz's language.
+        Write the phases as a graph instead: ``mermaid`` or ``dot``, which is
+        Graphviz's language.
 
-    Returns ``{environment, scenario, noop, partial, excluded, phases: [{number, name, kind, roles, nodes, may_fail,
-    concurrency, max_failures, checks, missing, left_out, last_seconds}]}``; exit status 1 when a node is missing. With
-    ``graph``, ``{syntax, text}``.
+    Returns the phases with all that is shown of them (docs/json.md); exit
+    status 1 when a node is missing. With ``graph``, ``{syntax, text}``.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run deployment.plan prod compute
-        salt-run deployment.plan prod compute graph=dot | dot -Tsvg > compute.svg
+        salt-run deployment.plan prod compute graph=dot | dot -Tsvg > plan.svg
     """
     write = graphs.writer(graph) if graph is not None else None
     pillar = {"environment": _name(environment, "environment"), "noop": noop, **_selection(nodes, from_phase, role)}
@@ -168,14 +179,15 @@ def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, role=N
 @doors.runner
 def status(environment=None):
     """
-    Show what is being deployed now: which phase, on which nodes, since when, and what each of the others waits for;
-    else how the last deployment ended.
+    Show what is being deployed now: which phase, on which nodes, since when,
+    and what each of the others waits for; else how the last deployment ended.
 
     environment
         Only this one; all that have been deployed by default.
 
-    Returns ``{deployments: [summary as deployment.show]}``, one for each environment; each with ``stands``, where it
-    is in one sentence, and each node of a phase that runs with ``waits_for``.
+    Returns ``deployments``, the newest of each environment, as
+    ``deployment.show`` has it; one that runs with ``stands``, where it is in
+    one sentence, and ``waits_for`` at each of its nodes.
 
     CLI Example:
 
@@ -198,14 +210,16 @@ def status(environment=None):
 @doors.runner
 def watch(environment):
     """
-    Show a deployment that was started elsewhere, by another terminal, the API or a reactor: all that it has done so
-    far, then each step as it happens, until it ends.
+    Show a deployment that was started elsewhere, by another terminal, the API
+    or a reactor: all that it has done so far, then each step as it happens,
+    until it ends.
 
     environment
         The environment that is being deployed.
 
-    Returns the summary as ``deployment.run`` does, with the same exit status. Ctrl-C leaves the deployment alone and
-    exits with 0; the summary is of what has happened so far then, and ``detached`` is True.
+    Returns the summary as ``deployment.run`` does, with the same exit status.
+    Ctrl-C leaves the deployment alone and exits with 0; the summary is of what
+    has happened so far then, and ``detached`` is True.
 
     CLI Example:
 
@@ -227,20 +241,26 @@ def watch(environment):
 @doors.runner
 def stop(environment, force=False, wait=60):
     """
-    Stop the deployment of an environment: nothing more is started, what runs is left to end. Works for a deployment
-    that was started elsewhere on this master. ``deployment.resume`` goes on from there.
+    Stop the deployment of an environment: nothing more is started, what runs
+    is left to end. Works for a deployment that was started elsewhere on this
+    master. ``deployment.resume`` goes on from there.
 
     environment
         The environment that is being deployed.
 
     force
-        Also end the runs on the nodes, with all that they have started; their verdict is ``killed``. False by default.
+        Also end the runs on the nodes, with all that they have started; their
+        verdict is ``killed``. Those that a deployment has left behind whose
+        process has died, or was interrupted, are ended as well. False by
+        default.
 
     wait
-        Seconds to wait for its end; a minute by default. It is stopped all the same if that is too short.
+        Seconds to wait for its end; a minute by default. It is stopped all the
+        same if that is too short.
 
-    Returns ``{environment, deployment, scenario, user, force, state, reason, running: [node, ...]}``; ``running`` has
-    those whose end was waited for in vain, and the exit status is 1 then. Exits with 2 when nothing is being deployed.
+    Returns ``state`` and ``reason`` of the deployment and ``running``, the
+    nodes whose end was waited for in vain; the exit status is 1 then. Exits
+    with 2 when there is nothing to stop.
 
     CLI Example:
 
@@ -251,12 +271,13 @@ def stop(environment, force=False, wait=60):
     """
     name, record = _name(environment, "environment"), journal.of(__opts__)
     forced, patience = doors.boolean(force, "force"), doors.number(wait, "wait", minimum=0)
-    deployment, user = watching.running(record, name), _door("deployment.stop").user
+    deployment, user = stopping.target(record, name, forced), _door("deployment.stop").user
     record.ask_to_stop(deployment, user, forced)
     with transport.Bus(__opts__) as bus:
         found = stopping.await_end(record, deployment, bus, patience, forced)
-    answer = report.stopped(found, user, forced)
-    return doors.answer(answer, 1 if answer["state"] == "running" else 0)
+        orphans = stopping.end_orphans(record, found, bus, patience, user) if forced else {}
+    answer = report.stopped(record.deployment(deployment), user, forced, orphans)
+    return doors.answer(answer, 1 if answer["state"] == "running" or answer["running"] else 0)
 
 
 @doors.runner
@@ -302,14 +323,15 @@ def deny(deployment, reason=""):
 @doors.runner
 def unlock(environment):
     """
-    Take the claim of a deployment whose process has died off its environment. Seldom needed: the next deployment does
-    so by itself. Refused while that process is alive.
+    Take the claim of a deployment whose process has died off its environment.
+    Seldom needed: the next deployment does so by itself. Refused while that
+    process is alive.
 
     environment
         The environment.
 
-    Returns ``{environment, deployment, user, pid, since}``: whose claim it was. Exits with 2 when there is none, or
-    when its process is alive.
+    Returns ``{environment, deployment, user, pid, since}``: whose claim it
+    was. Exits with 2 when there is none, or when its process is alive.
 
     CLI Example:
 
@@ -332,8 +354,7 @@ def history(environment=None, limit=20):
     limit
         How many; 20 by default.
 
-    Returns ``{deployments: [{id, environment, scenario, user, started, seconds, state, noop, partial, reason}]}``;
-    times in seconds since the epoch.
+    Returns ``deployments``; as data, times are in seconds since the epoch.
 
     CLI Example:
 
@@ -348,7 +369,8 @@ def history(environment=None, limit=20):
 @doors.runner
 def show(deployment, environment=None):
     """
-    Show what a deployment did: its phases, and each node's verdict with what changed and what failed.
+    Show what a deployment did: its phases, and each node's verdict with what
+    changed and what failed.
 
     deployment
         Its id, as ``deployment.history`` lists it; ``last`` is the newest.
@@ -356,9 +378,8 @@ def show(deployment, environment=None):
     environment
         The newest of this one, with ``last``; of all by default.
 
-    Returns ``{id, environment, scenario, user, state, reason, started, ended, noop, partial, excluded, phases:
-    [{number, name, kind, state, reason, seconds, nodes: [{node, verdict, good, reason, seconds, attempt, did,
-    failures, changes}]}]}``.
+    Returns ``state``, ``reason``, ``phases`` and, in each, ``nodes`` with
+    their verdicts; docs/json.md has every field.
 
     CLI Example:
 
@@ -376,8 +397,9 @@ def show(deployment, environment=None):
 @doors.runner
 def report_(deployment, environment=None, path=None):
     """
-    Write a deployment as one HTML page that needs no network: what went wrong, a timeline of phases and nodes, the
-    plan, the slowest resources, and how long it took against the last time; of one that was resumed, both parts.
+    Write a deployment as one HTML page that needs no network: what went wrong,
+    a timeline of phases and nodes, the plan, the slowest resources, and how
+    long it took against the last time; of one that was resumed, both parts.
 
     deployment
         Its id, as ``deployment.history`` lists it; ``last`` is the newest.
@@ -386,9 +408,11 @@ def report_(deployment, environment=None, path=None):
         The newest of this one, with ``last``; of all by default.
 
     path
-        The file to write, or a directory for it; a report that is there already is written anew, no other file is. By
-        default ``<environment>-<scenario>-<deployment>.html`` in the current directory; in ``reports`` beside the
-        journal when it was not ``salt-run`` that called.
+        The file to write, or a directory for it; a report that is there
+        already is written anew, no other file is. By default
+        ``<environment>-<scenario>-<deployment>.html`` in the current
+        directory; in ``reports`` beside the journal when it was not
+        ``salt-run`` that called.
 
     Returns ``{deployment, path}``. Only the owner can read the file.
 
@@ -476,7 +500,8 @@ def _orchestrated(scenario, pillar, name):
     """Run a scenario as an orchestration, under a door of that name, and return its summary."""
     token, deployment = orchestration.door.set(_door(name)), __jid__
     try:
-        returned = __salt__["state.orchestrate"](plan.sls_of(scenario), pillar=pillar, orchestration_jid=deployment)
+        with _told_once():
+            returned = __salt__["state.orchestrate"](plan.sls_of(scenario), pillar=pillar, orchestration_jid=deployment)
     except (KeyboardInterrupt, SystemExit):
         # Between two phases, or before the first; a phase says it itself.
         sentence = f"interrupted; salt-run deployment.status {pillar['environment']} says how far it came"
@@ -484,6 +509,21 @@ def _orchestrated(scenario, pillar, name):
     finally:
         orchestration.door.reset(token)
     return _result(deployment, _said(returned, scenario))
+
+
+@contextlib.contextmanager
+def _told_once():
+    """Keep Salt from logging what a failed phase comes to: the summary says it, and the journal keeps it."""
+    here, log = threading.get_ident(), logging.getLogger("salt.state")
+
+    def is_news(record):
+        return record.funcName != "format_log" or record.thread != here
+
+    log.addFilter(is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_news)
 
 
 def _door(name):

@@ -98,7 +98,7 @@ def puppet(
         ``{until: clean, at_most: 4}``, which ends with the first pass that changes nothing. 1 by default.
 
     before, check, after
-        Calls that go with each node: the name of ``calls`` of the environment, or a list of ``{function, on, args,
+        Calls that go with each node: the name of ``calls`` of the environment, or a list of ``{function, role, args,
         kwargs, expect, key, timeout, within, interval}``; ``{node}`` in arguments is the node's id. ``before`` must
         hold before Puppet starts, ``check`` after it ran well; ``after`` comes last, for a node that is well, and with
         ``always`` for any other. None of them is called under noop.
@@ -139,7 +139,6 @@ def call(
     name,
     role,
     function=None,
-    on=None,
     args=None,
     kwargs=None,
     expect=None,
@@ -165,10 +164,7 @@ def call(
         As in ``phase.puppet``.
 
     function, args, kwargs
-        The execution function and its arguments; ``{node}`` in them is the node's id.
-
-    on
-        The role on whose nodes it is called; on the node itself by default.
+        The execution function, which is called on the node, and its arguments; ``{node}`` in them is the node's id.
 
     expect, key
         What must be answered, and which part of the answer that is, as in a gate's check. By default any answer will
@@ -181,8 +177,8 @@ def call(
         Seconds within which it must hold, and from one time of asking to the next. Asked once by default.
 
     calls
-        Several calls one after the other, in place of the function: the name of ``calls`` of the environment, or a
-        list.
+        Calls one after the other, in place of the function, on nodes of other roles too: the name of ``calls`` of the
+        environment, or a list.
     """
     return _run(name)
 

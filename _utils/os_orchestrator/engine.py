@@ -187,7 +187,7 @@ class Pass:
         """Find out who is there, and who belongs to which wave; those who are not there count as failed."""
         options, phase = self._phase.options, self._phase
         left = [node for node in phase.nodes if node not in self._kept]
-        elsewhere = phase.kind == "call" and all(call.on for call in phase.calls["calls"])
+        elsewhere = phase.kind == "call" and all(call.role for call in phase.calls["calls"])
         absent = {} if elsewhere else present(self._bus, left, self._accepted, options["ping_timeout"])
         there = [node for node in left if node not in absent]
         groups, homeless = waves.groups(phase, there, self._bus, self._allowed)
@@ -279,6 +279,9 @@ class Pass:
         arguments = {
             name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())
         }
+        env = self._deployment.plan.environment
+        if env.quiet_agents:
+            arguments["quiet_owner"] = env.name
         try:
             jid = self._bus.publish(nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": run_id})
         except transport.Unreachable as error:

@@ -93,7 +93,7 @@ class Call:
     """
     An execution function that is called for one node: before its Puppet run, after it, or in place of one.
 
-    on
+    role
         The role on all of whose nodes it is called; None is the node itself.
 
     args, kwargs
@@ -110,7 +110,7 @@ class Call:
     """
 
     function: str
-    on: str | None = None
+    role: str | None = None
     args: tuple = ()
     kwargs: Mapping = dataclasses.field(default_factory=dict)
     expect: object = "done"
@@ -142,6 +142,9 @@ class Environment:
 
     excluded
         The nodes that are left out, with the reasons.
+
+    quiet_agents
+        Whether the nodes' own agents are kept from running for the time of a deployment.
     """
 
     name: str
@@ -152,6 +155,7 @@ class Environment:
     gates: Mapping[str, Gate]
     digest: str
     calls: Mapping[str, tuple[Call, ...]] = dataclasses.field(default_factory=dict)
+    quiet_agents: bool = False
 
     def options(self, role_names: Iterable[str], phase_name: str, sls_arguments: Mapping) -> dict:
         """
@@ -343,7 +347,7 @@ def _calls(definition: Iterable[Mapping]) -> tuple[Call, ...]:
 
 
 def calls_from(value: object) -> tuple[Call, ...]:
-    """Return calls from a list of ``{function, on, args, …}``, their roles unseen; raises :class:`Invalid`."""
+    """Return calls from a list of ``{function, role, args, …}``, their roles unseen; raises :class:`Invalid`."""
     mistakes: list[Mistake] = []
     definition = _plain(value, (), mistakes)
     mistakes += _schema_mistakes("calls", definition, ())
@@ -421,7 +425,8 @@ def build(name: str, definition: object, accepted: Collection[str], match: Match
     present = {role: _without(found, sound["exclude"]) for role, found in roles.items()}
     puppet = {**environment_schema.PUPPET_DEFAULTS, **plain.get("puppet", {})}
     phases, digest = plain.get("phases", {}), _digest(plain, present)
-    return Environment(name, present, sound["exclude"], puppet, phases, gates, digest, calls)
+    quiet = plain.get("quiet_agents", False)
+    return Environment(name, present, sound["exclude"], puppet, phases, gates, digest, calls, quiet)
 
 
 def _roles(sound: Mapping, accepted: Collection[str], match: Match, path: tuple) -> tuple[dict, list[Mistake]]:
@@ -466,10 +471,10 @@ def _all_calls(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[M
     roles = _section(plain, "roles")
     cure = f"its roles are {', '.join(roles) or 'none'}; add it, [] if it has no nodes here"
     mistakes += [
-        Mistake(_at((*where, index)), f"unknown role {call.on!r}{doors.did_you_mean(call.on, roles)}", cure)
+        Mistake(_at((*where, index)), f"unknown role {call.role!r}{doors.did_you_mean(call.role, roles)}", cure)
         for where, each in placed
         for index, call in enumerate(each)
-        if call.on is not None and call.on not in roles
+        if call.role is not None and call.role not in roles
     ]
     return calls, mistakes
 
@@ -558,7 +563,9 @@ def pick(found: Mapping[str, object], name: str) -> object:
     """Return the definition of one environment among all; raises :class:`doors.Refused` with what there is."""
     if name not in found:
         there = f"there are {', '.join(sorted(found))}" if found else "the pillar defines none"
-        raise doors.Refused(f"there is no environment {name!r}{doors.did_you_mean(name, found)}; {there}")
+        near = doors.did_you_mean(name, found)
+        cure = "" if near else "; a new one must be named in the pillar's top file, too"
+        raise doors.Refused(f"there is no environment {name!r}{near}; {there}{cure}")
     return found[name]
 
 

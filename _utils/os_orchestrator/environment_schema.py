@@ -257,6 +257,11 @@ SCHEMA: dict[str, Any] = {
                     "description": "Nodes that are left out of every phase, and why.",
                 },
                 "puppet": {"$ref": "#/$defs/puppet", "description": "How Puppet runs in this environment."},
+                "quiet_agents": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": "Whether the nodes' own agents are kept from running for the time of a deployment.",
+                },
                 "phases": {
                     "type": "object",
                     "propertyNames": {
@@ -401,7 +406,7 @@ SCHEMA: dict[str, Any] = {
             "title": "a mapping with function",
             "properties": {
                 "function": _FUNCTION,
-                "on": {
+                "role": {
                     "type": "string",
                     "title": "the name of a role",
                     "description": "The role on whose nodes it is called, on all of them; on the node itself unless "

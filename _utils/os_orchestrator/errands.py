@@ -78,7 +78,7 @@ class Errand:
             self._ask()
 
     def _on(self, call: environment.Call) -> tuple[str, ...]:
-        return (self._node,) if call.on is None else self._roles[call.on].nodes
+        return (self._node,) if call.role is None else self._roles[call.role].nodes
 
     def _ask(self) -> None:
         call = self._calls[0]

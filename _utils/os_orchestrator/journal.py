@@ -294,6 +294,12 @@ class Journal:
             took = "SELECT ended - started FROM deployments WHERE id = ?"
             return db.execute(took, (deployment,)).fetchone()[0]
 
+    def interrupted(self, deployment: str, reason: str) -> None:
+        """Record what else is to be known of a deployment that was interrupted, also of one whose process has died."""
+        with self._open() as db:
+            _interrupt(db, deployment, reason)
+            db.execute("UPDATE deployments SET reason = ? WHERE id = ? AND state = 'interrupted'", (reason, deployment))
+
     def runs_started(
         self, deployment: str, phase: int, runs: Iterable[tuple[str, str, int]], passing: int = 1
     ) -> dict[str, Claim]:

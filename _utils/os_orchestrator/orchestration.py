@@ -25,6 +25,7 @@ from os_orchestrator import (
     passes,
     plan,
     progress,
+    quieting,
     resume,
     transport,
     verdicts,
@@ -68,12 +69,16 @@ class Order:
 
 @dataclass
 class _Session:
-    """What the phases of one deployment share in this process; ``shown`` shows it to who typed the command."""
+    """
+    What the phases of one deployment share in this process; ``shown`` shows it to who typed the command, ``bus`` is
+    there while a phase runs.
+    """
 
     plan: plan.Plan
     deployment: engine.Deployment
     shown: progress.Lines
     stopped: bool = False
+    bus: transport.Bus | None = None
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,8 @@ def load_plan(opts: Mapping, pillar: Mapping, chunks: Iterable[Mapping]) -> plan
     chunks = list(chunks)
     noop = doors.boolean(pillar.get("noop", False), "noop")
     deployed = _deployed(opts, name, pillar.get("resume")) if plan.asks_for_new(chunks) else frozenset()
-    selection = plan.Selection(doors.strings(pillar.get("nodes"), "nodes"), pillar.get("from_phase"), deployed)
+    nodes, role = doors.strings(pillar.get("nodes"), "nodes"), doors.strings(pillar.get("role"), "role")
+    selection = plan.Selection(nodes, pillar.get("from_phase"), role, deployed)
     return plan.build(chunks, load_environment(opts, name), noop=noop, selection=selection)
 
 
@@ -143,12 +149,12 @@ def run_phase(order: Order, name: str) -> Result:
     claimed.claim(session.plan.environment.name, order.deployment, _door().user)
     try:
         with interrupts.remembered(), transport.Bus(order.opts) as bus, session.shown:
-            session.deployment = _listened(session, bus)
+            session.deployment, session.bus = _listened(session, bus), bus
             return _run_to_its_end(session, phase, bus, order.opts)
     except BaseException as error:
         # Without the bus there is nobody to tell, but the environment must not stay claimed.
         if not session.stopped:
-            session.deployment = dataclasses.replace(session.deployment, sinks=())
+            session.deployment, session.bus = dataclasses.replace(session.deployment, sinks=()), None
             _fail(session, phase, error)
         raise
 
@@ -179,6 +185,8 @@ def _run_to_its_end(session: _Session, phase: plan.Phase, bus: transport.Bus, op
     """Run a phase or leave it out, and end the deployment if it is over with it."""
     _announce(session, phase)
     try:
+        if phase.number == 1:
+            quieting.begin(session.deployment, _door().user, bus)
         result = Result(True, f"left out: {phase.left_out}") if phase.left_out else _run(session, phase, bus, opts)
     except (KeyboardInterrupt, SystemExit):
         return _interrupted(session, phase)
@@ -403,6 +411,7 @@ def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
 
 
 def _interrupted(session: _Session, phase: plan.Phase) -> Result:
+    interrupts.heeded()
     session.deployment.journal.phase_ended(session.deployment.id, phase.number, "interrupted")
     sentence = (
         f"interrupted in phase {phase.number}, {phase.name}; the runs on the nodes go on,"
@@ -427,6 +436,8 @@ def _end(session: _Session, state: str, reason: str) -> None:
     """
     session.stopped = True
     deployment, environment_name = session.deployment, session.plan.environment.name
+    if session.bus:
+        quieting.end(deployment, session.bus)
     seconds = deployment.journal.ended(deployment.id, state, reason)
     deployment.journal.release(environment_name, deployment.id)
     title = f"{environment_name} {session.plan.scenario}"

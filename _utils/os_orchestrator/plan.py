@@ -47,7 +47,6 @@ ARGUMENTS = {
             "nodes",
             "calls",
             "function",
-            "on",
             "args",
             "kwargs",
             "expect",
@@ -65,9 +64,11 @@ ARGUMENTS = {
 }
 #: What of a ``phase.call`` is of the phase, and what of its one call, if that stands in place.
 _OF_A_CALL_PHASE = ("concurrency", "max_failures", "canary", "waves")
-_OF_A_CALL = ("function", "on", "args", "kwargs", "expect", "key", "timeout", "within", "interval")
+_OF_A_CALL = ("function", "args", "kwargs", "expect", "key", "timeout", "within", "interval")
 #: Every role of an environment, each node once.
 EVERYBODY = "*"
+#: What stands for the roles that the operator names.
+NAMED_ROLE = "{role}"
 #: Which nodes of its role a phase may mean by a word, besides a count or percentage of them: the first ones.
 _NODES = ("all", "new", "named", "rest")
 #: What an operator may say of a deployment that a resumed one has to be told again.
@@ -134,12 +135,16 @@ class Selection:
     """
     What an operator asks for less than the whole: some nodes, a later start.
 
+    role
+        The roles that a scenario is about which leaves that to the operator (``role: '{role}'``).
+
     deployed
         Each role's nodes that have been deployed before, as ``(role, node)``; the others are new.
     """
 
     nodes: tuple[str, ...] = ()
     from_phase: str | int | None = None
+    role: tuple[str, ...] = ()
     deployed: frozenset[tuple[str, str]] = frozenset()
 
 
@@ -171,10 +176,11 @@ def unrenderable(scenario: str, errors: Iterable, opts: Mapping) -> str:
     said = "; ".join(str(error) for error in errors)
     if "No matching sls found" in said:
         roots = ", ".join(opts.get("file_roots", {}).get("base", ()))
-        return (
-            f"there is no scenario {scenario}: {sls_of(scenario)} is in none of the master's file_roots ({roots});"
-            " add the directory that holds orch/ to them"
-        )
+        cure = "write it there"
+        if "." not in scenario:
+            cure = "add the directory that holds orch/ to them, or name one of your own whole, such as site.patch"
+        file = f"{sls_of(scenario).replace('.', '/')}.sls"
+        return f"there is no scenario {scenario}: {file} is in none of the master's file_roots ({roots}); {cure}"
     return f"scenario {scenario} cannot be rendered: {said}"
 
 
@@ -190,7 +196,8 @@ def build(
     Return the plan of a scenario's low chunks for an environment; raises :class:`doors.Refused` with every mistake,
     a line each.
     """
-    chunks, selection = list(chunks), selection or Selection()
+    selection = selection or Selection()
+    chunks = _with_named_role(list(chunks), selection.role, env)
     ours = [chunk for chunk in chunks if chunk.get("state") == "phase"]
     mistakes = [] if ours else [f"the scenario has no phase; write one as {_KINDS}"]
     for chunk in ours:
@@ -207,6 +214,18 @@ def build(
     ]
     digest = hashlib.sha256(json.dumps([env.digest, arguments, noop], sort_keys=True, default=str).encode()).hexdigest()
     return Plan(scenario_of(chunks), env, tuple(phases), noop, digest)
+
+
+def _with_named_role(chunks: list[Mapping], role: tuple[str, ...], env: environment.Environment) -> list[Mapping]:
+    """Return chunks with the roles that the operator names in their place; raises :class:`doors.Refused`."""
+    about = [chunk["__id__"] for chunk in chunks if chunk.get("role") == NAMED_ROLE]
+    if about and not role:
+        raise doors.Refused(
+            f"{about[0]}: it is about a role that is named; name one of {', '.join(env.roles)} with role="
+        )
+    if role and not about:
+        raise doors.Refused(f"role: the scenario says itself which roles it is about; take out role={','.join(role)}")
+    return [{**chunk, "role": list(role)} if chunk.get("role") == NAMED_ROLE else chunk for chunk in chunks]
 
 
 def single(
@@ -313,9 +332,9 @@ def _calls_mistakes(what: str, given: object, env: environment.Environment) -> l
         cure = "add them to its calls, [] if it needs none"
         return [] if given in env.calls else [f"environment {env.name} has no calls {given}{near}; {cure}"]
     return [
-        f"{what}: {call.function} is called on role {call.on}, which environment {env.name} does not have"
+        f"{what}: {call.function} is called on role {call.role}, which environment {env.name} does not have"
         for call in environment.calls_from(given)
-        if call.on is not None and call.on not in env.roles
+        if call.role is not None and call.role not in env.roles
     ]
 
 

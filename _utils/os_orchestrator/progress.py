@@ -21,9 +21,9 @@ class Step:
     One thing that has happened in a deployment; in the journal already when it is told here.
 
     what
-        ``deployment/started``, ``phase/started``, ``phase/left_out``, ``pass/started``, ``wave/started``,
-        ``node/started``, ``node/noted``, ``node/ended``, ``pass/ended``, ``gate/round``, ``confirm/asked``,
-        ``confirm/answered``, ``phase/ended``, ``deployment/ended``.
+        ``deployment/started``, ``agents/quiet``, ``agents/restored``, ``phase/started``, ``phase/left_out``,
+        ``pass/started``, ``wave/started``, ``node/started``, ``node/noted``, ``node/ended``, ``pass/ended``,
+        ``gate/round``, ``confirm/asked``, ``confirm/answered``, ``phase/ended``, ``deployment/ended``.
 
     data
         Plain values: ``phase`` and ``name`` (its number and sentence) for all but the deployment's own, ``node``
@@ -155,6 +155,15 @@ class Lines:
         noop = ", noop: nothing is changed" if data["noop"] else ""
         return f"{data['title']}{noop}, by {data['user']}, deployment {data['id']}"
 
+    def _agents_quiet(self, data: Mapping) -> str:
+        return f"agents are kept quiet on {len(data['nodes']) - len(data['refused'])} nodes{_but(data['refused'])}"
+
+    def _agents_restored(self, data: Mapping) -> str:
+        cure = "; salt NODE puppet_agent.unquiet ENVIRONMENT does it" if data["refused"] else ""
+        return (
+            f"agents are as they were on {len(data['nodes']) - len(data['refused'])} nodes{_but(data['refused'])}{cure}"
+        )
+
     def _phase_started(self, data: Mapping) -> str:
         self._width = min(40, max((len(node) for node in data["nodes"]), default=8))
         count = len(data["nodes"])
@@ -206,6 +215,10 @@ class Lines:
 
     def _deployment_ended(self, data: Mapping) -> str:
         return f"{data['title']} {data['state']} after {duration(data['seconds'])}"
+
+
+def _but(refused: Mapping[str, str]) -> str:
+    return "".join(f", not on {node}: {why}" for node, why in refused.items())
 
 
 class Silent(Lines):

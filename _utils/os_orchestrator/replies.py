@@ -12,6 +12,8 @@ from typing import Any
 
 from os_orchestrator import environment, transport, verdicts
 
+#: How Salt begins the answer of a function that has raised.
+_TRACEBACK = "The minion function caused an exception: Traceback"
 Question = environment.Check | environment.Call
 
 
@@ -86,6 +88,9 @@ def said(answer: object, value: object, check: Question) -> str:
     if isinstance(reasons, (list, tuple)) and reasons:
         messages = [reason.get("message", reason) if isinstance(reason, Mapping) else reason for reason in reasons[:3]]
         return verdicts.text("; ".join(verdicts.text(message, 200) for message in messages), 400)
+    if isinstance(answer, str) and answer.startswith(_TRACEBACK):
+        # The rest of Salt's traceback is about Salt.
+        return verdicts.text(f"raised {answer[-2000:].strip().splitlines()[-1]}", 200)
     at = f"{check.key} is " if check.key else "answered "
     return verdicts.text(at + (canonical(value) or verdicts.text(value)), 200)
 

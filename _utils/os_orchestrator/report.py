@@ -63,7 +63,7 @@ def _planned(phase: planning.Phase, the_plan: planning.Plan, absent: Mapping[str
 
 
 def _call(call: environment.Call) -> dict:
-    names = ("function", "on", "key", "timeout", "within", "interval", "always")
+    names = ("function", "role", "key", "timeout", "within", "interval", "always")
     given = {"args": call.args, "kwargs": dict(call.kwargs), "expect": call.expect}
     return {**{name: getattr(call, name) for name in names}, **masks.masked(given)}
 
@@ -149,16 +149,22 @@ def _status(deployment: Mapping) -> dict:
     return {**found, "stands": why.stands(deployment)}
 
 
-def stopped(deployment: Mapping, user: str, force: bool) -> dict:
-    """Return what became of a deployment that ``user`` has asked to stop; ``running`` are the nodes still at work."""
+def stopped(deployment: Mapping, user: str, force: bool, orphans: Mapping[str, str]) -> dict:
+    """
+    Return what became of a deployment that ``user`` has asked to stop; ``running`` are the nodes still at work.
+
+    orphans
+        What became of the runs of one that had been interrupted already (:func:`stopping.end_orphans`).
+    """
     names = ("environment", "scenario", "state", "reason")
     found = {"kind": "stop", "deployment": deployment["id"], **{name: deployment[name] for name in names}}
-    running = list(stopping.going(deployment)) if deployment["state"] == "running" else []
-    return {**found, "user": user, "force": force, "running": running, "text": _stop_text(deployment, running)}
+    running = list(stopping.going(deployment)) if deployment["state"] == "running" else _without_word(orphans)
+    text = _orphans_text(deployment, orphans) if orphans else _stop_text(deployment, running)
+    return {**found, "user": user, "force": force, "running": running, "text": text}
 
 
 def _stop_text(deployment: Mapping, running: list[str]) -> str:
-    title = f"{deployment['environment']} {deployment['scenario']}, deployment {deployment['id']},"
+    title = _title(deployment)
     if deployment["state"] == "succeeded":
         return f"{title} has succeeded before it could be stopped"
     if deployment["state"] != "running":
@@ -173,6 +179,23 @@ def decided(deployment: Mapping, phase: Mapping, what: str, user: str, reason: s
     text = f"{deployment['environment']} {deployment['scenario']}, {phase['name']}: {answer} by {user}"
     found = {"environment": deployment["environment"], "deployment": deployment["id"], "phase": phase["name"]}
     return {"kind": "decision", **found, "answer": answer, "user": user, "reason": reason, "text": text}
+
+
+def _orphans_text(deployment: Mapping, orphans: Mapping[str, str]) -> str:
+    over = ", ".join(f"{node} {word}" for node, word in orphans.items() if word)
+    silent = ",".join(_without_word(orphans))
+    told = [f"of the runs that were left on its nodes: {over}"] if over else []
+    told += [f"no end was heard of from {silent}, look with: salt -L {silent} puppet_agent.status"] if silent else []
+    told += [] if silent else [f"salt-run deployment.resume {deployment['environment']} goes on from there"]
+    return f"{_title(deployment)} had been interrupted; {'; '.join(told)}"
+
+
+def _title(deployment: Mapping) -> str:
+    return f"{deployment['environment']} {deployment['scenario']}, deployment {deployment['id']},"
+
+
+def _without_word(orphans: Mapping[str, str]) -> list[str]:
+    return [node for node, word in orphans.items() if not word]
 
 
 def unlocked(claim: journal.Claim) -> dict:

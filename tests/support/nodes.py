@@ -415,9 +415,9 @@ Nothing is left to change:
       - phase: Compute nodes say what they run
 """
 CALLS = {
-    "drain": [{"function": "haproxy.disable_server", "on": "endpoint", "args": ["{node}"]}],
+    "drain": [{"function": "haproxy.disable_server", "role": "endpoint", "args": ["{node}"]}],
     "well": [{"function": "nova.ready", "expect": True, "within": 30, "interval": 10}],
-    "put_back": [{"function": "haproxy.enable_server", "on": "endpoint", "args": ["{node}"]}],
+    "put_back": [{"function": "haproxy.enable_server", "role": "endpoint", "args": ["{node}"]}],
 }
 
 

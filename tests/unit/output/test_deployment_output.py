@@ -1,6 +1,7 @@
 """What an operator reads: golden texts of small deployments, and what holds for any."""
 
 import importlib.util
+import os
 from pathlib import Path
 from unittest import mock
 
@@ -256,6 +257,29 @@ def test_of_many_failures_three_are_told(tmp_path):
     assert "and 6 more\n" in text
 
 
+def test_what_is_longer_than_its_column_stands_below(tmp_path):
+    found = summary(deployed(tmp_path, "failed"))
+    node = found["phases"][2]["nodes"][1]
+    path = f"/srv/{'deep/' * 12}init.pp"
+    node["failures"] = [{"resource": "File[a]", "message": "boom", "file": path, "line": 7, "tolerated": False}]
+    node["did"] = "File[a]: boom"
+    lines = shown(found).splitlines()
+    at = lines.index("    cmp2  failed          2.8 s")
+    assert lines[at + 1 : at + 2] == [f"        File[a]: boom ({path}:7)"]
+
+
+def test_a_terminal_that_is_narrower_gets_shorter_lines(tmp_path):
+    found = summary(deployed(tmp_path, "failed"))
+    for columns, most in ((80, 80), (20, 60), (200, 100)):
+        with mock.patch.object(outputter.os, "get_terminal_size", return_value=os.terminal_size((columns, 24))):
+            assert most - 20 < max(map(len, shown(found).splitlines())) <= most
+
+
+def test_a_deployment_that_goes_on_with_another_says_so_below_its_title(tmp_path):
+    found = {**summary(deployed(tmp_path, "good")), "resumes": "20261122230000000000"}
+    assert shown(found).splitlines()[1:3] == ["  resumes 20261122230000000000", ""]
+
+
 words = st.lists(st.text(alphabet="abc-/[]:", min_size=1, max_size=12), max_size=40).map(" ".join)
 hidden = words | st.sampled_from(["\x1b[2J", "a\nb", "\r\n", "\u202e", "\x9b31m", "\x00", "\t", "\u2028x"])
 
@@ -287,7 +311,9 @@ def test_no_line_is_wider_than_100_columns_and_none_has_control_characters(said,
     planned_phases = [
         {**common, "kind": "puppet", "nodes": [node] * count, "not_asked": {node: said}, "missing": {node: said}}
         | {"last_seconds": 4000.0, "options": {"may_fail": [said] * count, "concurrency": 1}}
-        | {"calls": {"before": [{"function": "a.b", "on": name, "key": said, "expect": said, **timing, **arguments}]}},
+        | {
+            "calls": {"before": [{"function": "a.b", "role": name, "key": said, "expect": said, **timing, **arguments}]}
+        },
         {**common, "kind": "confirm", "nodes": [], "not_asked": {}, "missing": {}, "last_seconds": None}
         | {"options": {"message": said, "timeout": 60}},
         {**common, "kind": "gate", "nodes": [node], "not_asked": {}, "missing": {}, "last_seconds": None}

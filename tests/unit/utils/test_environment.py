@@ -177,7 +177,7 @@ NODE = "write a minion id, or {target: ...} in place of the list for a pattern"
         ({**roles(), "rols": {}}, "environments:prod: unknown key 'rols'; write 'roles'"),
         (
             {**roles(), "x": 1},
-            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, phases, gates, calls",
+            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, quiet_agents, phases, gates, calls",
         ),
         ({"rolse": {}}, "environments:prod: unknown key 'rolse'; write 'roles'"),
         ({"roles": 1}, "environments:prod:roles: found 1; write a mapping of roles to their nodes"),
@@ -449,7 +449,12 @@ def test_an_unknown_environment_is_refused_with_those_that_there_are():
     with pytest.raises(doors.Refused) as refused:
         environment.pick(found, "prd")
     assert str(refused.value) == "there is no environment 'prd' (did you mean 'prod'?); there are demo, prod"
-    with pytest.raises(doors.Refused, match="the pillar defines none"):
+    with pytest.raises(doors.Refused) as refused:
+        environment.pick(found, "shop")
+    assert str(refused.value) == (
+        "there is no environment 'shop'; there are demo, prod; a new one must be named in the pillar's top file, too"
+    )
+    with pytest.raises(doors.Refused, match="the pillar defines none; a new one must be named"):
         environment.pick({}, "prod")
 
 

@@ -616,6 +616,18 @@ def test_the_claim_of_who_has_died_is_taken_off(record):
     record.claim("prod", "2", "carol")
 
 
+@pytest.mark.parametrize("ended", [(), ("interrupted", "Ctrl-C"), ("failed", "1 of 2 nodes bad")])
+def test_more_may_become_known_of_what_was_interrupted_and_of_nothing_else(record, ended):
+    begin(record)
+    if ended:
+        record.ended("1", *ended)
+    when = record.deployment("1")["ended"]
+    record.interrupted("1", "bob ended its runs")
+    found = record.deployment("1")
+    expected = ended if "failed" in ended else ("interrupted", "bob ended its runs")
+    assert (found["state"], found["reason"], found["ended"]) == (*expected, when)
+
+
 def test_a_claim_whose_lock_another_process_still_holds_is_not_taken_off(record):
     begin(record)
     dead_claim(record)

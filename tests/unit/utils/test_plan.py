@@ -381,11 +381,22 @@ def test_the_digest_is_another_when_environment_or_scenario_is(changed):
 # -- what salt says of a scenario that it cannot render ------------------------------------------------------------
 
 
-def test_a_scenario_that_is_nowhere_is_told_with_the_place_where_it_was_looked_for():
+@pytest.mark.parametrize(
+    ("name", "file", "cure"),
+    [
+        (
+            "swfit",
+            "orch/swfit.sls",
+            "add the directory that holds orch/ to them, or name one of your own whole, such as site.patch",
+        ),
+        ("site.patch", "site/patch.sls", "write it there"),
+    ],
+)
+def test_a_scenario_that_is_nowhere_is_told_with_the_place_where_it_was_looked_for(name, file, cure):
     opts = {"file_roots": {"base": ["/srv/salt", "/srv/more"]}}
-    said = plan.unrenderable("swfit", ["No matching sls found for 'orch.swfit' in env 'base'"], opts)
-    assert said.startswith(
-        "there is no scenario swfit: orch.swfit is in none of the master's file_roots (/srv/salt, /srv"
+    said = plan.unrenderable(name, [f"No matching sls found for '{plan.sls_of(name)}' in env 'base'"], opts)
+    assert said == (
+        f"there is no scenario {name}: {file} is in none of the master's file_roots (/srv/salt, /srv/more); {cure}"
     )
 
 
