@@ -62,7 +62,8 @@ def warning(changed: list[dict[str, set[str]]]) -> str:
     ]
     counts = [sum(len(resources) or 1 for resources in each.values()) for each in changed]
     shown = ", ".join(always[:_NAMED]) + (f" and {len(always) - _NAMED} more" if len(always) > _NAMED else "")
-    said = f"not clean after {len(changed)} passes, which changed {', '.join(map(str, counts))} resources"
+    after = "1 pass" if len(changed) == 1 else f"{len(changed)} passes"
+    said = f"not clean after {after}, which changed {', '.join(map(str, counts))} resources"
     return f"{said}; each time: {shown}" if always and len(changed) > 1 else said
 
 

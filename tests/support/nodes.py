@@ -434,10 +434,10 @@ def rolling_site(root, scripts=None, answer=None, **options):
         What an operator answers half a minute after he was asked, and the reason; nothing unless given.
     """
     common = {"runs": [("changed", 10), ("unchanged", 4)], "checks": well_since(0)}
-    scripts = {**{key: {} for key in ("cmp1", "cmp2", "cmp3", "cmp4")}, "lb1": {}, **(scripts or {})}
+    compute, scripts = ["cmp1", "cmp2", "cmp3", "cmp4"], scripts or {}
     balancer = {f"haproxy.{verb}_server": lambda now, server: f"{server} is set" for verb in ("enable", "disable")}
-    scripts = {name: {**common, **script} for name, script in scripts.items()} | {"lb1": {"does": balancer}}
-    roles = {"controller": [], "compute": ["cmp1", "cmp2", "cmp3", "cmp4"], "endpoint": ["lb1"]}
+    scripts = {node: {**common, **scripts.get(node, {})} for node in compute} | {"lb1": {"does": balancer}}
+    roles = {"controller": [], "compute": compute, "endpoint": ["lb1"]}
     master = small_site(root, roles=roles, scripts=scripts, calls=CALLS, **options)
     if answer:
         what, reason = answer

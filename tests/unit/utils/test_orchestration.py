@@ -340,3 +340,60 @@ def test_how_long_a_phase_took_last_time_is_told_as_it_starts(tmp_path):
 def last_seconds(master, deployment):
     master.deploy(SCENARIO, deployment)
     return {event["last_seconds"] for _, event in master.bus.fired if event["what"] == "phase/started"}
+
+
+# -- nodes that are new --------------------------------------------------------------------------------------------
+
+ADD = """
+New compute nodes are installed:
+  phase.puppet:
+    - role: compute
+    - nodes: new
+
+The endpoint learns of them:
+  phase.puppet:
+    - role: controller
+    - require:
+      - phase: New compute nodes are installed
+"""
+
+
+def added(master, deployment, **pillar):
+    """Return the nodes of the first phase of a deployment of new nodes, and why it was left out."""
+    master.deploy(ADD, deployment, **pillar)
+    phase = master.journal.deployment(deployment)["phases"][0]
+    return [run["node"] for run in phase["runs"]], phase["reason"]
+
+
+def test_new_nodes_are_those_that_no_deployment_has_made_well(tmp_path):
+    master = small_site(tmp_path, roles={"compute": ["cmp1"]})
+    assert added(master, "1", noop=True) == (["cmp1"], "")
+    assert added(master, "2") == (["cmp1"], "")
+    none = "role compute of prod has no new nodes; nodes= names some all the same"
+    assert added(master, "3") == ([], none)
+    assert added(master, "4", nodes="cmp1") == (["cmp1"], "")
+    assert master.journal.known("prod") == {("compute", "cmp1"), ("controller", "ctl1"), ("controller", "ctl2")}
+
+
+def test_a_node_that_failed_stays_new_and_one_that_was_new_stays_so_for_who_resumes(tmp_path):
+    scripts = {"cmp2": {"runs": [("failed", 5), ("changed", 5)]}}
+    master = small_site(tmp_path, scripts=scripts)
+    assert added(master, "1")[0] == ["cmp1", "cmp2"]
+    assert master.journal.known("prod") == {("compute", "cmp1")}
+    master.deploy(ADD, "2", resume="1")
+    phase = master.journal.deployment("2")["phases"][0]
+    assert {run["node"]: run["verdict"] for run in phase["runs"]} == {"cmp1": "kept", "cmp2": "changed"}
+    assert ("compute", "cmp2") in master.journal.known("prod")
+
+
+def test_a_node_that_is_excluded_for_a_while_is_not_new_afterwards_and_one_that_was_gone_is(tmp_path):
+    master = small_site(tmp_path)
+    added(master, "1")
+    master.definition["exclude"] = {"cmp2": "disk broken"}
+    added(master, "2")
+    assert ("compute", "cmp2") in master.journal.known("prod")
+    master.definition["exclude"] = {}
+    master.definition["roles"]["compute"] = ["cmp1"]
+    added(master, "3")
+    master.definition["roles"]["compute"] = ["cmp1", "cmp2"]
+    assert added(master, "4")[0] == ["cmp2"]

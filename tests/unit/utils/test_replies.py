@@ -59,3 +59,30 @@ def test_a_check_that_uses_an_answer_which_does_not_come_before_it_is_a_mistake(
     with pytest.raises(environment.Invalid, match=r"\{writer.host_ip\} needs an answer that no check before it has"):
         environment.gate_from("writer", {"checks": late})
     assert environment.gate_from("writer", {"checks": late[::-1]}).checks[1].needs == (("writer", "host_ip"),)
+
+
+# -- calls ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "filled"),
+    [
+        ("{node}", "n1"),
+        ("nova/{node}:{node}", "nova/n1:n1"),
+        (["{node}", 5, None, {"{node}": "{node}"}], ["n1", 5, None, {"{node}": "n1"}]),
+        (("{node}",), ["n1"]),
+        ("{nodes} {name.field} {0}", "{nodes} {name.field} {0}"),
+    ],
+)
+def test_arguments_are_about_a_node(value, filled):
+    assert replies.about(value, "n1") == filled
+
+
+@pytest.mark.parametrize("value", [True, None, 0, "", [], {}, "words", {"result": False}])
+def test_any_answer_but_false_is_done(value):
+    assert replies.satisfies(environment.Call("a.b"), value, 0)
+
+
+@pytest.mark.parametrize(("value", "retcode"), [(False, 0), (True, 1), ("words", 254), (True, None), (True, False)])
+def test_false_or_an_error_is_not_done(value, retcode):
+    assert not replies.satisfies(environment.Call("a.b"), value, retcode)
