@@ -164,6 +164,15 @@ def test_a_scenario_without_a_dot_is_one_of_ours(scenario, sls):
     assert plan.scenario_of(chunks(SCENARIO, sls)) == scenario
 
 
+def test_the_operator_names_the_role_of_a_scenario_that_leaves_it_to_him():
+    left_open = phase({"role": plan.NAMED_ROLE})
+    assert plan.build(left_open, prod(), selection=Selection(role=("compute",))).phases[0].roles == ("compute",)
+    named = "name one of controller, secondary, compute, storage, endpoint with role="
+    assert mistakes(left_open) == [f"A phase: it is about a role that is named; {named}"]
+    said = "role: the scenario says itself which roles it is about; take out role=compute"
+    assert mistakes(phase({"role": "storage"}), role=("compute",)) == [said]
+
+
 def test_one_pass_over_a_role_is_a_plan_of_one_phase():
     single = plan.single(prod(), "compute", {"tags": ["nova"]}, noop=True, nodes=("cmp2",))
     assert (single.scenario, single.noop, single.partial, len(single.phases)) == ("puppet", True, True, 1)
@@ -485,7 +494,7 @@ def test_a_scenario_says_whether_it_is_about_new_nodes():
 
 # -- calls and confirmations ---------------------------------------------------------------------------------------
 
-CALLS = {"drain": [{"function": "lb.drain", "on": "endpoint", "args": ["{node}"]}], "nothing": []}
+CALLS = {"drain": [{"function": "lb.drain", "role": "endpoint", "args": ["{node}"]}], "nothing": []}
 
 
 def test_calls_are_the_environments_by_name_or_in_place():
@@ -559,7 +568,7 @@ def test_a_confirmation_has_a_message_and_an_hour():
         ("puppet", {"before": "darin"}, "environment prod has no calls darin (did you mean 'drain'?); add them to its"),
         (
             "puppet",
-            {"check": [{"function": "a.b", "on": "zzz"}]},
+            {"check": [{"function": "a.b", "role": "zzz"}]},
             "check: a.b is called on role zzz, which environment",
         ),
         ("puppet", {"after": [{"function": "x"}]}, 'after:0:function: found "x"; write an execution function'),
@@ -570,7 +579,11 @@ def test_a_confirmation_has_a_message_and_an_hour():
             {"calls": "drain", "within": 5, "key": "x"},
             "within, key belongs to a function; write it under calls",
         ),
-        ("call", {"function": "a.b", "on": "zzz"}, "calls: a.b is called on role zzz, which environment prod does not"),
+        (
+            "call",
+            {"function": "a.b", "role": "zzz"},
+            "calls: a.b is called on role zzz, which environment prod does not",
+        ),
         ("call", {"function": "a.b", "waves": {}}, "waves: found none of size, grain, pillar; give one"),
         ("call", {"function": "a.b", "nodes": "some"}, "nodes is 'some'; write"),
         ("call", {"function": "a.b", "role": "computes"}, "environment prod has no role computes (did you mean 'comp"),
