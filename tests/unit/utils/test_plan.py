@@ -581,7 +581,7 @@ def test_a_confirmation_has_a_message_and_an_hour():
         ),
         (
             "call",
-            {"function": "a.b", "role": "zzz"},
+            {"calls": [{"function": "a.b", "role": "zzz"}]},
             "calls: a.b is called on role zzz, which environment prod does not",
         ),
         ("call", {"function": "a.b", "waves": {}}, "waves: found none of size, grain, pillar; give one"),
