@@ -78,21 +78,21 @@ def test_silence_is_an_answer_when_the_time_for_one_is_up():
 
 def test_of_a_role_every_node_must_answer():
     bus = Bus(node("lb1", b=lambda now: True), node("lb2", b=lambda now: False), node("lb3", b=lambda now: False))
-    found = until_over(errand_on(bus, call(on="endpoint"), endpoint=["lb1", "lb2", "lb3"]), bus)
+    found = until_over(errand_on(bus, call(role="endpoint"), endpoint=["lb1", "lb2", "lb3"]), bus)
     assert found.failed == "a.b on lb2: answered false (and 1 more)"
     assert not found.silent
 
 
 def test_on_a_role_without_nodes_there_is_nothing_to_do():
     bus = Bus()
-    found = until_over(errand_on(bus, call(on="endpoint"), endpoint=[]), bus)
+    found = until_over(errand_on(bus, call(role="endpoint"), endpoint=[]), bus)
     assert (found.over, found.failed, found.rows, bus.published) == (True, "", [], [])
 
 
 def test_the_node_that_it_is_about_is_put_into_the_arguments():
     bus = Bus(node("lb1", b=lambda now, server, deep: [server, deep]))
     settings = {"args": ("compute/{node}",), "kwargs": {"deep": [{"x": "{node}"}]}}
-    found = until_over(errand_on(bus, call(on="endpoint", **settings), endpoint=["lb1"]), bus)
+    found = until_over(errand_on(bus, call(role="endpoint", **settings), endpoint=["lb1"]), bus)
     assert found.rows[0]["said"] == 'answered ["compute/n1", [{"x": "n1"}]]'
 
 
@@ -129,8 +129,8 @@ def test_a_late_answer_is_none_to_the_asking_after_it():
 def test_it_says_what_it_is_at():
     bus = Bus()
     assert errand_on(bus, call()).now == "before: a.b on n1"
-    assert errand_on(bus, call(on="x"), what="after", x=["l1", "l2"]).now == "after: a.b on l1, l2"
-    assert errand_on(bus, call(on="x"), x=list("abcd")).now == "before: a.b on 4 nodes"
+    assert errand_on(bus, call(role="x"), what="after", x=["l1", "l2"]).now == "after: a.b on l1, l2"
+    assert errand_on(bus, call(role="x"), x=list("abcd")).now == "before: a.b on 4 nodes"
 
 
 def test_what_a_node_says_is_kept_short_and_printable():

@@ -485,7 +485,7 @@ def test_a_scenario_says_whether_it_is_about_new_nodes():
 
 # -- calls and confirmations ---------------------------------------------------------------------------------------
 
-CALLS = {"drain": [{"function": "lb.drain", "on": "endpoint", "args": ["{node}"]}], "nothing": []}
+CALLS = {"drain": [{"function": "lb.drain", "role": "endpoint", "args": ["{node}"]}], "nothing": []}
 
 
 def test_calls_are_the_environments_by_name_or_in_place():
@@ -559,7 +559,7 @@ def test_a_confirmation_has_a_message_and_an_hour():
         ("puppet", {"before": "darin"}, "environment prod has no calls darin (did you mean 'drain'?); add them to its"),
         (
             "puppet",
-            {"check": [{"function": "a.b", "on": "zzz"}]},
+            {"check": [{"function": "a.b", "role": "zzz"}]},
             "check: a.b is called on role zzz, which environment",
         ),
         ("puppet", {"after": [{"function": "x"}]}, 'after:0:function: found "x"; write an execution function'),
@@ -570,7 +570,11 @@ def test_a_confirmation_has_a_message_and_an_hour():
             {"calls": "drain", "within": 5, "key": "x"},
             "within, key belongs to a function; write it under calls",
         ),
-        ("call", {"function": "a.b", "on": "zzz"}, "calls: a.b is called on role zzz, which environment prod does not"),
+        (
+            "call",
+            {"calls": [{"function": "a.b", "role": "zzz"}]},
+            "calls: a.b is called on role zzz, which environment prod does not",
+        ),
         ("call", {"function": "a.b", "waves": {}}, "waves: found none of size, grain, pillar; give one"),
         ("call", {"function": "a.b", "nodes": "some"}, "nodes is 'some'; write"),
         ("call", {"function": "a.b", "role": "computes"}, "environment prod has no role computes (did you mean 'comp"),
@@ -589,3 +593,9 @@ def test_each_mistake_of_these_words_has_its_sentence(kind, arguments, said):
         plan.build(phase({**role, **arguments}, kind), prod(calls=CALLS))
     (sentence,) = str(refused.value).splitlines()
     assert sentence.startswith(f"A phase: {said}")
+
+
+def test_a_role_that_no_phase_leaves_to_the_operator_cannot_be_named():
+    assert mistakes(phase({"role": "compute"}), role=("storage",)) == [
+        "role: the scenario says itself which roles it is about; take out role=storage"
+    ]

@@ -184,7 +184,7 @@ def test_what_a_call_is_about_is_put_in_and_asked_where_it_belongs():
     def drain(_now, server, why):
         return f"{server} {why}"
 
-    before = [{"function": "lb.drain", "on": "endpoint", "args": ["{node}"], "kwargs": {"why": "{node} changes"}}]
+    before = [{"function": "lb.drain", "role": "endpoint", "args": ["{node}"], "kwargs": {"why": "{node} changes"}}]
     balancers = [Node(name, does={"lb.drain": drain}) for name in ("lb1", "lb2")]
     bus = Bus(node(), *balancers)
     found, outcomes = stages(node(), roles={"endpoint": ["lb1", "lb2"]}, bus=bus, before=before)
@@ -237,14 +237,20 @@ def test_a_node_that_says_nothing_to_its_calls_is_lost():
 def test_calls_that_are_all_made_elsewhere_need_no_node_that_answers():
     bus = Bus(node(script={"dead": 0.0}), Node("lb1", checks={"lb.remove": ok}))
     found, outcomes = stages(
-        node(), kind="call", roles={"endpoint": ["lb1"]}, bus=bus, function="lb.remove", on="endpoint", args=["{node}"]
+        node(),
+        kind="call",
+        roles={"endpoint": ["lb1"]},
+        bus=bus,
+        calls=[{"function": "lb.remove", "role": "endpoint", "args": ["{node}"]}],
     )
     assert outcomes["a"].verdict == "done"
     assert not found.bus.asked("test.ping")
 
 
 def test_calls_on_a_role_without_nodes_are_done():
-    found, outcomes = stages(node(), kind="call", roles={"endpoint": []}, function="lb.remove", on="endpoint")
+    found, outcomes = stages(
+        node(), kind="call", roles={"endpoint": []}, calls=[{"function": "lb.remove", "role": "endpoint"}]
+    )
     assert (outcomes["a"].verdict, outcomes["a"].reason) == ("done", "its calls are on roles without nodes")
     assert not found.bus.asked("puppet_agent.run")
 
