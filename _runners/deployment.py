@@ -283,7 +283,8 @@ def stop(environment, force=False, wait=60):
 @doors.runner
 def confirm(deployment, reason=""):
     """
-    Let a deployment go on that waits for an operator to look (``phase.confirm``).
+    Let a deployment go on that waits for an operator to look
+    (``phase.confirm``).
 
     deployment
         Its id, or the environment that is being deployed.
@@ -291,7 +292,8 @@ def confirm(deployment, reason=""):
     reason
         What you have seen, in a line; it is kept with your name.
 
-    Returns ``{environment, deployment, phase, answer, user, reason}``. Exits with 2 when it does not wait for anybody.
+    Returns ``{environment, deployment, phase, answer, user, reason}``. Exits
+    with 2 when it does not wait for anybody.
 
     CLI Example:
 
@@ -306,10 +308,13 @@ def confirm(deployment, reason=""):
 @doors.runner
 def deny(deployment, reason=""):
     """
-    Let a deployment fail that waits for an operator to look (``phase.confirm``).
+    Let a deployment fail that waits for an operator to look
+    (``phase.confirm``).
 
     deployment, reason
         As in ``deployment.confirm``.
+
+    Returns what ``deployment.confirm`` does.
 
     CLI Example:
 

@@ -164,6 +164,15 @@ def test_a_scenario_without_a_dot_is_one_of_ours(scenario, sls):
     assert plan.scenario_of(chunks(SCENARIO, sls)) == scenario
 
 
+def test_the_operator_names_the_role_of_a_scenario_that_leaves_it_to_him():
+    left_open = phase({"role": plan.NAMED_ROLE})
+    assert plan.build(left_open, prod(), selection=Selection(role=("compute",))).phases[0].roles == ("compute",)
+    named = "name one of controller, secondary, compute, storage, endpoint with role="
+    assert mistakes(left_open) == [f"A phase: it is about a role that is named; {named}"]
+    said = "role: the scenario says itself which roles it is about; take out role=compute"
+    assert mistakes(phase({"role": "storage"}), role=("compute",)) == [said]
+
+
 def test_one_pass_over_a_role_is_a_plan_of_one_phase():
     single = plan.single(prod(), "compute", {"tags": ["nova"]}, noop=True, nodes=("cmp2",))
     assert (single.scenario, single.noop, single.partial, len(single.phases)) == ("puppet", True, True, 1)

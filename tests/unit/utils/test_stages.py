@@ -236,21 +236,15 @@ def test_a_node_that_says_nothing_to_its_calls_is_lost():
 
 def test_calls_that_are_all_made_elsewhere_need_no_node_that_answers():
     bus = Bus(node(script={"dead": 0.0}), Node("lb1", checks={"lb.remove": ok}))
-    found, outcomes = stages(
-        node(),
-        kind="call",
-        roles={"endpoint": ["lb1"]},
-        bus=bus,
-        calls=[{"function": "lb.remove", "role": "endpoint", "args": ["{node}"]}],
-    )
+    calls = [{"function": "lb.remove", "role": "endpoint", "args": ["{node}"]}]
+    found, outcomes = stages(node(), kind="call", roles={"endpoint": ["lb1"]}, bus=bus, calls=calls)
     assert outcomes["a"].verdict == "done"
     assert not found.bus.asked("test.ping")
 
 
 def test_calls_on_a_role_without_nodes_are_done():
-    found, outcomes = stages(
-        node(), kind="call", roles={"endpoint": []}, calls=[{"function": "lb.remove", "role": "endpoint"}]
-    )
+    calls = [{"function": "lb.remove", "role": "endpoint"}]
+    found, outcomes = stages(node(), kind="call", roles={"endpoint": []}, calls=calls)
     assert (outcomes["a"].verdict, outcomes["a"].reason) == ("done", "its calls are on roles without nodes")
     assert not found.bus.asked("puppet_agent.run")
 
