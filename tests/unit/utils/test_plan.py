@@ -602,3 +602,9 @@ def test_each_mistake_of_these_words_has_its_sentence(kind, arguments, said):
         plan.build(phase({**role, **arguments}, kind), prod(calls=CALLS))
     (sentence,) = str(refused.value).splitlines()
     assert sentence.startswith(f"A phase: {said}")
+
+
+def test_a_role_that_no_phase_leaves_to_the_operator_cannot_be_named():
+    assert mistakes(phase({"role": "compute"}), role=("storage",)) == [
+        "role: the scenario says itself which roles it is about; take out role=storage"
+    ]
