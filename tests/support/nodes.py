@@ -25,6 +25,7 @@ from os_orchestrator import (
     journal,
     orchestration,
     progress,
+    runs,
     transport,
 )
 
@@ -231,7 +232,7 @@ class Bus(transport.Bus):
     def time(self):
         """Let the master's rooms live in the time of this bus."""
         with contextlib.ExitStack() as stack:
-            for room in (confirmation, engine, errands, gates, journal, orchestration, progress, transport):
+            for room in (confirmation, engine, errands, gates, journal, orchestration, progress, runs, transport):
                 stack.enter_context(mock.patch.object(room, "time", self.clock))
             yield self
 
