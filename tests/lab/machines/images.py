@@ -133,11 +133,10 @@ def _pack_salt(scratch, version):
     control = (
         f"Package: {PACKAGE.stem}\nVersion: {version}\nArchitecture: all\nMaintainer: the lab\nDescription: Salt\n"
     )
-    tree = scratch.files / "tmp/tree"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "DEBIAN/control").write_text(control)
-    copy = f"mkdir /tmp/tree/opt && cp -a {SALT} /tmp/tree{SALT}"
-    scratch.run("sh", "-c", f"{copy} && dpkg-deb --build -Zzstd -z1 /tmp/tree {PACKAGE} && rm -r /tmp/tree")
+    (scratch.files / "srv/tree/DEBIAN").mkdir(parents=True)
+    (scratch.files / "srv/tree/DEBIAN/control").write_text(control)
+    pack = f"mkdir /srv/tree/opt && cp -a {SALT} /srv/tree{SALT} && dpkg-deb --build -Zzstd -z1 /srv/tree {PACKAGE}"
+    scratch.run("sh", "-c", f"{pack} && rm -r /srv/tree")
 
 
 def _install_as_package(scratch, version):
