@@ -1,4 +1,4 @@
-"""A cluster that grows by a node, pass by pass, while it is used: what the roles of the lab's Puppet are good for."""
+"""Day two: the clusters grow, are changed and looked after while they are used."""
 
 import pytest
 from machines.machine import until
@@ -10,16 +10,12 @@ MINUTES = 60
 def _grown(environment):
     environment["roles"]["storage"] = ["st1", "st2", "st3"]
     environment["roles"]["compute"] = {"target": "cmp*", "count": 3, "puppet": {"concurrency": 1}}
+    environment["gates"]["endpoint"]["checks"][0]["kwargs"]["count"] = 3
 
 
-def _passes(lab, *roles):
-    """Run Puppet on roles, one after the other, and return what became of their nodes."""
-    verdicts = {}
-    for role, *words in roles:
-        done = lab.deploy("puppet", "lab", role, *words)
-        assert done.status == 0, done.progress
-        verdicts.update({node["node"]: node["verdict"] for node in done.answer["phases"][0]["nodes"]})
-    return verdicts
+def test_nothing_has_drifted_in_a_cluster_that_was_just_deployed(lab, swift, compute):
+    done = lab.deploy("run", "lab", "audit")
+    assert (done.status, done.all_verdicts()) == (0, {"unchanged"}), done.progress
 
 
 def test_swift_grows_by_a_storage_node_while_objects_are_written_and_read(lab, swift):
@@ -28,13 +24,12 @@ def test_swift_grows_by_a_storage_node_while_objects_are_written_and_read(lab, s
     before = [lab.nodes[name].run(*services) for name in ("st1", "st2", "px1")]
     client = lab.client("px1", "objects")
     with lab.pillar(_grown):
-        verdicts = _passes(lab, ("storage", "nodes=st3"), ("ring_builder",), ("storage",), ("proxy",))
-    assert verdicts == dict.fromkeys(("ring1", "st1", "st2", "st3", "px1"), "changed")
-    ready = lab.ask("st*", "swift_ring.ready")
-    assert [(name, answer["ready"]) for name, answer in sorted(ready.items())] == [
-        (name, True) for name in ("st1", "st2", "st3")
-    ]
-    assert len({answer["digest"] for answer in ready.values()}) == 1
+        done = lab.deploy("run", "lab", "add_storage")
+    assert done.status == 0, done.progress
+    assert done.verdicts("New storage nodes export their devices") == {"st3": "tolerated"}
+    assert done.verdicts("Storage nodes and proxies fetch the rings") == dict.fromkeys(
+        ("st1", "st2", "st3", "px1"), "changed"
+    )
     arrived = ("find", "/srv/node", "-path", "*/objects/*", "-name", "*.data")
     until(lambda: lab.nodes["st3"].run(*arrived), 5 * MINUTES, "objects are on st3", interval=1)
     told = lab.told(client)
@@ -46,9 +41,25 @@ def test_the_balancer_grows_by_a_keystone_while_tokens_are_issued(lab, compute):
     lab.up("cmp3")
     client = lab.client("ep1", "tokens", "1")
     with lab.pillar(_grown):
-        verdicts = _passes(lab, ("compute", "nodes=cmp3"), ("endpoint",))
-    assert verdicts == {"cmp3": "changed", "ep1": "changed"}
-    asked = ("haproxy_endpoint.ready", "keystone", "count=3")
-    until(lambda: lab.ask("ep1", *asked)["ep1"]["ready"], MINUTES, "three are behind the balancer", interval=1)
+        done = lab.deploy("run", "lab", "add_compute")
+    assert done.status == 0, done.progress
+    assert done.verdicts("New compute nodes are installed") == {"cmp3": "changed"}
+    assert done.verdicts("The endpoint takes them up") == {"ep1": "changed"}
     assert lab.told(lab.client("ep1", "tokens", "6"))["issued"] == {"cmp1": 2, "cmp2": 2, "cmp3": 2}
     assert lab.told(client)["failed"] == []
+
+
+def test_a_change_rolls_over_every_keystone_and_no_token_is_refused(lab, compute):
+    for name in ("cmp1", "cmp2"):
+        lab.nodes[name].run("sed", "-i", "s/^processes.*/processes = 2/", "/etc/keystone/keystone-uwsgi.ini")
+    drifted = lab.deploy("run", "lab", "audit")
+    assert drifted.status == 1
+    verdicts = drifted.verdicts("Nothing has drifted")
+    assert {node for node, verdict in verdicts.items() if verdict == "drifted"} == {"cmp1", "cmp2"}
+    client = lab.client("ep1", "tokens", "1")
+    done = lab.deploy("run", "lab", "rolling", "role=compute")
+    assert done.status == 0, done.progress
+    assert done.verdicts("Nodes are changed wave by wave") == {"cmp1": "changed", "cmp2": "changed"}
+    told = lab.told(client)
+    assert told["failed"] == []
+    assert lab.told(lab.client("ep1", "tokens", "4"))["failed"] == []
