@@ -24,13 +24,12 @@ What became of a run lies in ``<cachedir>/puppet_agent/runs/<run id>``, for the 
 """
 
 import datetime
-import re
 import signal
 import sys
 from pathlib import Path
 
 import salt.exceptions
-from os_orchestrator.node import folder, outcome, report, request, supervisor
+from os_orchestrator.node import folder, outcome, puppet, request, silence, supervisor
 
 
 def __virtual__():
@@ -60,12 +59,13 @@ def _known(run_id):
 
 def _begin(place, asked, settings):
     """Start a run that has not been started; what kept it from starting is recorded as its end."""
-    puppet = request.find_puppet(settings)
-    asked["command"] = request.command(puppet or "puppet", settings, asked, place / "report.yaml")
+    program = request.find_puppet(settings)
+    asked["command"] = request.command(program or "puppet", settings, asked, place / "report.yaml")
     asked["state_dirs"] = request.state_dirs(settings) if asked["mode"] == "apply" else []
+    asked["quiet_lock"] = silence.lock_of(_root())
     supervisor.write(place / "request.json", asked)
     missing = f"{settings.get('puppet', 'puppet')} is not on this node: install Puppet"
-    error = folder.launch(place) if puppet else missing
+    error = folder.launch(place) if program else missing
     if error and not folder.goes_on(place):
         with supervisor.locked(place / "lock"):
             if not supervisor.is_started(place):
@@ -110,39 +110,51 @@ def _settings():
     return request.node_settings(__salt__["config.get"]("puppet_agent", {}))
 
 
-def _ask(settings, *words):
-    """Run a short Puppet command and return its output."""
-    puppet = request.find_puppet(settings)
-    if puppet is None:
-        raise salt.exceptions.CommandExecutionError(
-            "Puppet is not on this node: install it, or set puppet_agent:puppet"
-        )
-    code, said = supervisor.call([puppet, *words], env=supervisor.environment())
-    if code != 0:
-        raise salt.exceptions.CommandExecutionError(f"puppet {words[0]} failed: {report.complaints(said)}")
-    return said
-
-
 def _puppets_files(settings):
     """Return where Puppet keeps its locks and its last report."""
     names = ("agent_disabled_lockfile", "agent_catalog_run_lockfile", "lastrunreport")
-    said = _ask(settings, "config", "print", "--section", "agent", *request.places(settings), *names)
-    return {name: Path(value) for name, _, value in (line.partition(" = ") for line in said.splitlines())}
+    return {name: Path(value) for name, value in puppet.printed(settings, *names).items()}
 
 
 def _switch(option, *message, enabled):
     """Enable or disable the agent as Puppet does it, and look whether it happened."""
     settings = _settings()
     lock = _puppets_files(settings)["agent_disabled_lockfile"]
-    before = lock.exists()
-    _ask(settings, "agent", option, *message, *request.places(settings))
+    before, was_quiet = lock.exists(), bool(supervisor.quiet_owners(lock))
+    if message:
+        _noting(silence.give_way, lock, *message)
+    puppet.ask(settings, "agent", option, *message, *request.places(settings))
     if lock.exists() is enabled:
         wanted = "enabled" if enabled else "disabled"
         raise salt.exceptions.CommandExecutionError(
             f"Puppet says that it {wanted} the agent, but {lock} says otherwise"
         )
     why = None if enabled else (supervisor.read(lock) or {}).get("disabled_message", "")
-    return {"enabled": enabled, "disabled_message": why, "changed": before is enabled}
+    return {"enabled": enabled, "disabled_message": why, "changed": was_quiet or before is enabled}
+
+
+def _noting(act, *words):
+    """Change who keeps the agent quiet, and tell what kept that from being written down."""
+    try:
+        _root().mkdir(mode=0o700, exist_ok=True)
+        return act(_root(), *words)
+    except OSError as error:
+        raise salt.exceptions.CommandExecutionError(
+            f"who keeps the agent quiet cannot be written down: {error.filename or _root()}: {error.strerror}"
+        ) from None
+
+
+def _quietness(lock, changed, reason):
+    """Return how quiet the agent is now, and what came of asking for another state."""
+    owners, enabled = supervisor.quiet_owners(lock), not lock.exists()
+    return {
+        "quiet": bool(owners),
+        "owners": list(owners),
+        "enabled": enabled,
+        "disabled_message": None if enabled else (supervisor.read(lock) or {}).get("disabled_message", ""),
+        "changed": changed,
+        "reason": reason,
+    }
 
 
 def _last_outcome(settings, files):
@@ -176,6 +188,7 @@ def run(
     show_diff=False,
     mode=None,
     manifest=None,
+    quiet_owner=None,
 ):
     """
     Run Puppet once, wait for its end and return what became of it.
@@ -214,6 +227,9 @@ def run(
     manifest
         The file or folder that ``apply`` applies. As the node's settings say unless given.
 
+    quiet_owner
+        For whom ``quiet`` keeps the node's own agent from running: this run goes all the same. Nobody by default.
+
     Returns a dictionary with ``run_id``, ``verdict`` (``unchanged``, ``changed``, ``tolerated``; ``failed``,
     ``no_catalog``, ``disabled``, ``busy``, ``timed_out``, ``killed``, ``not_started``; None if it still goes on),
     ``reason``, ``exit_code``, ``noop``, ``mode``, ``environment``, ``started``, ``finished``, ``seconds``,
@@ -249,6 +265,7 @@ def start(
     show_diff=False,
     mode=None,
     manifest=None,
+    quiet_owner=None,
 ):
     """
     Start a run of Puppet and return at once; the arguments are those of ``run``.
@@ -337,9 +354,10 @@ def status(run_id=None):
         The run to tell of. The node by default.
 
     Returns, for the node, a dictionary with ``puppet`` (the executable, or None), ``puppet_version``, ``enabled``,
-    ``disabled_message``, ``applying`` (a run is going on), ``lock`` (who holds Puppet's lock: ``pid`` and
-    ``command``), ``runs`` (those started here that are going on) and ``last_run``. For a run, one with ``run_id``,
-    ``phase`` (``waiting``, ``running``, ``over``), ``since``, ``waiting_for_lock``, ``verdict`` and ``reason``.
+    ``disabled_message``, ``quiet`` (those who keep the agent quiet: ``owner``, ``message``, ``since``), ``applying`` (a
+    run is going on), ``lock`` (who holds Puppet's lock: ``pid`` and ``command``), ``runs`` (those started here that are
+    going on) and ``last_run``. For a run, one with ``run_id``, ``phase`` (``waiting``, ``running``, ``over``),
+    ``since``, ``waiting_for_lock``, ``verdict`` and ``reason``.
 
     CLI Example:
 
@@ -352,7 +370,7 @@ def status(run_id=None):
     settings = _settings()
     going = [_going(each) for each in folder.runs(_root()) if folder.goes_on(each)]
     found = {"puppet": request.find_puppet(settings), "puppet_version": None, "enabled": None, "disabled_message": None}
-    found |= {"applying": bool(going), "lock": None, "runs": going, "last_run": None}
+    found |= {"quiet": [], "applying": bool(going), "lock": None, "runs": going, "last_run": None}
     if found["puppet"] is None:
         return found
     files = _puppets_files(settings)
@@ -360,9 +378,10 @@ def status(run_id=None):
     last = _last_outcome(settings, files)
     return {
         **found,
-        "puppet_version": _ask(settings, "--version").split()[-1],
+        "puppet_version": puppet.ask(settings, "--version").split()[-1],
         "enabled": not disabled.exists(),
         "disabled_message": (supervisor.read(disabled) or {}).get("disabled_message"),
+        "quiet": [{"owner": owner, **each} for owner, each in supervisor.quiet_owners(disabled).items()],
         "applying": lock is not None or any(each["phase"] == "running" for each in going),
         "lock": lock and {"pid": lock["pid"], "command": lock["command"]},
         "last_run": last and {name: last[name] for name in ("run_id", "verdict", "reason", "finished", "resources")},
@@ -426,6 +445,52 @@ def disable(message=None):
 
         salt ctl1 puppet_agent.disable 'new disks, until Friday'
     """
-    is_right = isinstance(message, str) and re.fullmatch(r"[^\W-].*", message) and message.isprintable()
-    request.checked("message", message, is_right, "one line that says why, and begins with a letter or digit")
-    return _switch("--disable", message, enabled=False)
+    return _switch("--disable", request.message(message), enabled=False)
+
+
+def quiet(owner, message):
+    """
+    Keep the node's own agent from running for the time of a deployment, while runs with ``quiet_owner`` go.
+
+    The agent is disabled as ``puppet agent --disable`` does it, so a catalog that starts its service does not matter.
+    Several owners can keep it quiet at once; the last one to leave enables it. What a person decides stays: an agent
+    that is disabled already is left alone, and so is one that was enabled since the owner asked with this message.
+
+    owner
+        Who wants it, such as the environment that is deployed. Asking again with the same message changes nothing.
+
+    message
+        Who and why, in one line; whoever is turned away is shown it.
+
+    Returns ``quiet``, ``owners``, ``enabled``, ``disabled_message``, ``changed`` and ``reason``: why it is not quiet,
+    where a person has decided otherwise. Raises an error if Puppet is missing or the lock cannot be written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'cmp*' puppet_agent.quiet prod 'prod compute, deployment 20261123024631019888, by root'
+    """
+    words = request.matching("owner", owner, request.OWNER), request.message(message)
+    lock = _puppets_files(_settings())["agent_disabled_lockfile"]
+    return _quietness(lock, *_noting(silence.begin, lock, *words))
+
+
+def unquiet(owner):
+    """
+    Let the node's own agent run again when nobody else keeps it quiet, and leave it as a person has put it since.
+
+    owner
+        Who wanted it quiet. One who did not changes nothing, and is told so in ``reason``.
+
+    Returns what ``quiet`` returns. Raises an error if the lock cannot be written.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt 'cmp*' puppet_agent.unquiet prod
+    """
+    request.matching("owner", owner, request.OWNER)
+    lock = silence.lock_of(_root()) or _puppets_files(_settings())["agent_disabled_lockfile"]
+    return _quietness(Path(lock), *_noting(silence.end, Path(lock), owner))

@@ -5,18 +5,23 @@ Exit codes do not prove a ring: a Puppet run that lost its ring files ends with 
 rings are older than the storage nodes' starts without an error and answers 503. The files themselves tell: their
 devices, and a digest that is the same wherever the ring is the same.
 
-Rings are read without Swift: formats 1 (Swift 1.7 and later) and 2 (Swift 2.36 and later).
+Rings are read without Swift: formats 1 (Swift 1.7 and later) and 2 (Swift 2.36 and later). Builder files are pickles:
+Swift's own ``swift-ring-builder`` reads them.
 """
 
 import array
 import collections
+import datetime
 import gzip
 import hashlib
 import ipaddress
 import json
 import os
 import re
+import shutil
+import socket
 import struct
+import subprocess
 import sys
 import zlib
 
@@ -26,6 +31,14 @@ _RINGS = ("account", "container", "object")
 _MAGIC = b"R1NG"
 _DEVICE = ("id", "region", "zone", "ip", "port", "replication_ip", "replication_port", "device", "weight")
 _TYPECODE = {2: "H", 4: "I", 8: "Q"}
+# Seconds; a builder of a million partitions takes some to be read.
+_TIMEOUT = 120
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+_WAITING = re.compile(
+    r"before a partition can be reassigned is (?P<hours>[\d.]+)"
+    r" \((?:(?P<days>\d+) days?, )?(?P<h>\d+):(?P<m>\d\d):(?P<s>\d\d) remaining\)$",
+    re.MULTILINE,
+)
 
 
 class _NoRing(CommandExecutionError):
@@ -120,21 +133,68 @@ def _told(device):
     return f"{device['device']} at {device['ip']}:{device['port']}, {device['partitions']} partitions"
 
 
-def _judge_member(name, ring, addresses):
-    """Return why a storage node is not in a ring as it should be."""
-    own, where = _own(ring, addresses), ", ".join(addresses)
+def _judge_devices(name, who, own):
+    """Return why a ring does not use the devices of somebody."""
     if not own:
-        sentence = (
-            f"no device of this node ({where}) is in the {name} ring: run the ring builder after this node has exported"
-        )
+        sentence = f"no device of {who} is in the {name} ring: run the ring builder after {who} has exported"
         return [_reason("not_member", sentence)]
     idle = [device["device"] for device in own if not device["partitions"]]
     if idle:
-        sentence = (
-            f"the {name} ring has given {', '.join(idle)} of this node no partition: rebalance it on the ring builder"
-        )
-        return [_reason("no_partitions", sentence)]
+        cure = "rebalance it on the ring builder"
+        return [_reason("no_partitions", f"the {name} ring has given {', '.join(idle)} of {who} no partition: {cure}")]
     return []
+
+
+def _parse_waiting(text):
+    """Return ``min_part_hours`` and the seconds left of them as ``swift-ring-builder`` printed them, or None."""
+    found = _WAITING.search(text)
+    if not found:
+        return None
+    days, hours, minutes, seconds = (int(found[name] or 0) for name in ("days", "h", "m", "s"))
+    return {"min_part_hours": float(found["hours"]), "seconds": ((days * 24 + hours) * 60 + minutes) * 60 + seconds}
+
+
+def _waiting(directory, name):
+    """Return how long a builder keeps its partitions where they are."""
+    path = os.path.join(directory, f"{name}.builder")
+    program = shutil.which("swift-ring-builder", path=_PATH)
+    if program is None:
+        raise _NoRing("no_swift", "swift-ring-builder is not on this node: ask the ring builder's, or install swift")
+    if not os.path.exists(path):
+        raise _NoRing("no_builder", f"{path} is not there: ask the ring builder's node, or run Puppet on it")
+    owner = os.stat(path)
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace", "cwd": "/"}
+    options["env"] = {"PATH": os.path.dirname(program), "LC_ALL": "C.UTF-8"}
+    if os.geteuid() == 0:
+        # A pickle can run what it likes, and the program makes its directory for backups.
+        options |= {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+    try:
+        done = subprocess.run([program, path], timeout=_TIMEOUT, check=False, **options)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise _NoRing("bad_builder", f"swift-ring-builder {path} did not answer ({error})") from None
+    found = _parse_waiting(done.stdout)
+    if done.returncode != 0 or found is None:
+        said = " ".join((done.stdout + done.stderr).split())[:200]
+        raise _NoRing("bad_builder", f"swift-ring-builder {path} exited {done.returncode} and said: {said}")
+    return found
+
+
+def _places(hosts):
+    """Return ``{host as given: (addresses, device)}`` of hosts or devices like ``st4/d1``."""
+    given = hosts.split(",") if isinstance(hosts, str) else hosts
+    good = isinstance(given, (list, tuple)) and given
+    if not good or not all(isinstance(each, str) and each.strip(" /") for each in given):
+        raise SaltInvocationError(f"hosts={hosts!r} is no list of hosts: give for example 10.0.0.24,10.0.0.25/d1")
+    split = {each.strip(): each.strip().partition("/") for each in given}
+    return {name: (_resolved(host), device) for name, (host, _, device) in split.items()}
+
+
+def _resolved(host):
+    """Return the addresses by which a ring may have a host; itself if nothing knows it."""
+    try:
+        return [host, *sorted({found[4][0] for found in socket.getaddrinfo(host, None)})]
+    except (OSError, UnicodeError):
+        return [host]
 
 
 def _read(directory, name):
@@ -239,11 +299,11 @@ def ready(rings="account,container,object", member=True, digest=None, addresses=
         raise SaltInvocationError(f"digest={digest!r} is no digest: give what swift_ring.digest answers")
     if not isinstance(member, bool):
         raise SaltInvocationError(f"member={member!r} is not possible: give True or False")
-    found, reasons = {}, []
+    found, reasons, who = {}, [], f"this node ({', '.join(mine)})"
     for name in names:
         try:
             found[name] = _read(directory, name)
-            reasons += _judge_member(name, found[name], mine) if member else []
+            reasons += _judge_devices(name, who, _own(found[name], mine)) if member else []
         except _NoRing as error:
             reasons.append(_reason(error.code, str(error)))
     whole = _together(found) if len(found) == len(set(names)) else None
@@ -263,4 +323,93 @@ def ready(rings="account,container,object", member=True, digest=None, addresses=
             name: {"digest": ring["digest"], "own": [_told(each) for each in _own(ring, mine)]}
             for name, ring in found.items()
         },
+    }
+
+
+def holds(hosts, rings="account,container,object", directory="/etc/swift"):
+    """
+    Answer whether the rings of this node have devices of these hosts, with partitions: after storage was added.
+
+    hosts
+        Addresses in the rings, or names that this node can resolve, as a list or with commas; ``10.0.0.24/d1`` asks for
+        one device.
+
+    rings, directory
+        As ``show`` takes them.
+
+    Returns ``{"ready", "digest", "identity", "reasons", "warnings", "observed"}``, as ``ready`` does. Codes:
+    ``no_ring``, ``bad_ring``, ``not_member``, ``no_partitions``. Not ready sets the return code to 1. Only a wrong
+    argument raises.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt -L ring1,st1,proxy1 swift_ring.holds 10.0.0.24,10.0.0.25
+    """
+    names, places, found, reasons, observed = _names(rings), _places(hosts), {}, [], {}
+    for name in names:
+        try:
+            found[name] = _read(directory, name)
+        except _NoRing as error:
+            reasons.append(_reason(error.code, str(error)))
+            continue
+        for host, (addresses, device) in places.items():
+            own = [each for each in _own(found[name], addresses) if device in ("", each["device"])]
+            reasons += _judge_devices(name, host, own)
+            observed.setdefault(name, {})[host] = [_told(each) for each in own]
+    whole = _together(found) if len(found) == len(set(names)) else None
+    __context__["retcode"] = 1 if reasons else 0
+    return {
+        "ready": not reasons,
+        "digest": whole,
+        "identity": whole or "",
+        "reasons": reasons,
+        "warnings": [],
+        "observed": observed,
+    }
+
+
+def may_rebalance(rings="account,container,object", directory="/etc/swift"):
+    """
+    Answer whether ``min_part_hours`` have passed since the last rebalance, so that partitions may move again.
+
+    Before that a rebalance moves nothing and exits 1, whatever was added; and waiting is right, for the partitions that
+    the last one moved are still on their way.
+
+    rings
+        As ``show`` takes them; their builder files are asked.
+
+    directory
+        Where the builder files are. ``/etc/swift`` by default.
+
+    Returns ``{"ready", "seconds", "identity", "reasons", "warnings", "observed"}``: ``seconds`` until the last of them
+    may move, ``observed`` as ``{ring: {"min_part_hours", "seconds"}}``. Codes: ``too_soon``, ``no_builder``,
+    ``bad_builder``, ``no_swift``. Not ready sets the return code to 1. Only a wrong argument raises.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt ring1 swift_ring.may_rebalance
+    """
+    observed, reasons = {}, []
+    for name in _names(rings):
+        try:
+            observed[name] = _waiting(directory, name)
+        except _NoRing as error:
+            reasons.append(_reason(error.code, str(error)))
+    for name, found in observed.items():
+        if found["seconds"]:
+            left, hours = datetime.timedelta(seconds=found["seconds"]), f"{found['min_part_hours']:g}"
+            sentence = f"the {name} ring may move its partitions in {left} (min_part_hours {hours}): wait until then"
+            reasons.append(_reason("too_soon", sentence))
+    __context__["retcode"] = 1 if reasons else 0
+    return {
+        "ready": not reasons,
+        "seconds": max((found["seconds"] for found in observed.values()), default=None),
+        "identity": " ".join(observed),
+        "reasons": reasons,
+        "warnings": [],
+        "observed": observed,
     }

@@ -2,14 +2,17 @@
 Show what the runners ``deployment`` and ``environment`` return: plans, summaries, lists, and refusals as the one
 sentence that they are.
 
-Plain text of at most 100 columns, no colours, no control characters; a refusal is a line. ``--out json`` gives the
-same as data.
+Plain text of at most 100 columns, fewer in a narrower terminal; no colours, no control characters; a refusal is a line.
+``--out json`` gives the same as data.
 """
 
+import os
+import sys
 import textwrap
 import time
 
-_WIDTH = 100
+_NARROWEST, _WIDEST = 60, 100
+_DOMAINS = ("grain", "pillar")
 _TAGS = {"only tags": "tags", "without tags": "skip_tags"}
 
 
@@ -65,6 +68,9 @@ def _planned(phase):
         return [f"{head}: left out, {phase['left_out']}"]
     last = f"  (last time {_duration(phase['last_seconds'])})" if phase["last_seconds"] is not None else ""
     lines = [head + last]
+    if phase["kind"] == "confirm":
+        within = _duration(phase["options"]["timeout"])
+        return [*lines, *_wrapped("", f"waits {within} for an operator: {phase['options']['message']}")]
     if phase["kind"] == "gate":
         gate = phase["gate"]
         lines.append(
@@ -74,6 +80,8 @@ def _planned(phase):
         return [*lines, *(f"      {_check(check)}" for check in phase["checks"]), *_absent(phase)]
     lines += _wrapped(f"{' + '.join(phase['roles'])}: ", ", ".join(phase["nodes"]))
     lines += [f"    {note}" for note in _notes(phase["options"], len(phase["nodes"]))]
+    for what, calls in phase["calls"].items():
+        lines += [line for call in calls for line in _wrapped(f"{what}: ", _call(call))]
     lines += _absent(phase)
     return lines + (_wrapped("not asked: ", ", ".join(phase["not_asked"])) if phase["not_asked"] else [])
 
@@ -98,8 +106,39 @@ def _notes(options, count):
     if count > options.get("concurrency", count):
         notes.append(f"{options['concurrency']} at once")
     notes += [f"{name}: {', '.join(options[key])}" for name, key in _TAGS.items() if options.get(key)]
+    notes += [f"{options['canary']} first, as the canary"] if options.get("canary") else []
+    notes += [_waves(options["waves"])] if options.get("waves") else []
+    notes += [_passes(options["passes"])] if options.get("passes", 1) != 1 else []
+    notes += ["must be unchanged"] if options.get("expect") else []
     retries = ", ".join(f"{verdict} {times} times" for verdict, times in options.get("retries", {}).items())
     return notes + ([f"tried again: {retries}"] if retries else [])
+
+
+def _waves(waves):
+    if not isinstance(waves, dict):
+        return f"in waves of {waves}"
+    way = (
+        f"of {waves['size']}"
+        if "size" in waves
+        else f"by {' '.join(f'{k} {waves[k]}' for k in _DOMAINS if k in waves)}"
+    )
+    return f"in waves {way}" + (f", {waves['max_failures']} may fail in each" if "max_failures" in waves else "")
+
+
+def _passes(passes):
+    if not isinstance(passes, dict):
+        return f"{passes} passes"
+    return f"passes until one changes nothing, {passes['at_most']} at most"
+
+
+def _call(call):
+    """Return what is called for each node: the function with its arguments, and where."""
+    given = [*map(str, call["args"]), *(f"{key}={value}" for key, value in call["kwargs"].items())]
+    where = f" on {call['role']}" if call["role"] else ""
+    part = f": {call['key']}" if call["key"] else ""
+    expected = "" if call["expect"] == "done" else f"{part} is {_expected(call['expect'])}"
+    within = f", within {_duration(call['within'])}" if call["within"] else ""
+    return f"{' '.join([call['function'], *given])}{where}{expected}{within}{', always' if call['always'] else ''}"
 
 
 def _expected(expect):
@@ -111,7 +150,8 @@ def _expected(expect):
 
 
 def _deployment(shown):
-    lines = [_title(shown), *([f"  {shown['stands']}"] if shown.get("stands") else []), ""]
+    resumes = [f"  resumes {shown['resumes']}"] if shown.get("resumes") else []
+    lines = [_title(shown), *resumes, *([f"  {shown['stands']}"] if shown.get("stands") else []), ""]
     width = max((len(node["node"]) for phase in shown["phases"] for node in phase.get("nodes", ())), default=4)
     for phase in shown["phases"]:
         lines += _phase(phase, width)
@@ -121,10 +161,11 @@ def _deployment(shown):
 
 def _interventions(shown):
     """Return what was done to a deployment from outside."""
-    done = {"stop": "stop asked for", "unlock": "claim taken off"}
-    force = {True: ", force=True", False: ""}
+    done = {"stop": "stop asked for", "unlock": "claim taken off", "confirm": "confirmed", "deny": "denied"}
     return [
-        f"{_at(each['at'])} {done.get(each['what'], each['what'])} by {each['user']}{force[each['force']]}"
+        f"{_at(each['at'])} {done.get(each['what'], each['what'])} by {each['user']}"
+        + (", force=True" if each["force"] else "")
+        + (f": {each['reason']}" if each.get("reason") else "")
         for each in shown.get("interventions", ())
     ]
 
@@ -132,8 +173,7 @@ def _interventions(shown):
 def _title(shown):
     noop = ", noop" if shown["noop"] else ""
     title = f"{shown['environment']} {shown['scenario']}{noop}"
-    resumes = f", resumes {shown['resumes']}" if shown.get("resumes") else ""
-    return f"{title}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}{resumes}"
+    return f"{title}: deployment {shown['id']}, by {shown['user']}, {_at(shown['started'])}"
 
 
 def _phase(phase, width):
@@ -144,6 +184,8 @@ def _phase(phase, width):
     lines = [f"{phase['number']:>2}. {phase['name']}: {state}"]
     if phase["state"] in ("left_out", "planned"):
         return lines
+    if phase["kind"] == "confirm":
+        return lines + _wrapped("", phase["reason"] or phase["message"])
     if phase["kind"] == "gate":
         held = (
             []
@@ -161,6 +203,8 @@ def _phase(phase, width):
             lines += _node(node, width)
     for why, nodes in waiting.items():
         lines += _wrapped("waiting: ", ", ".join(nodes) + (f" (for {why})" if why else ""))
+    # Of passes that did not become clean; why a phase failed is said at the end.
+    lines += _wrapped("", phase["reason"]) if phase["state"] == "succeeded" and phase["reason"] else []
     return lines + (_wrapped("not asked: ", ", ".join(not_asked)) if not_asked else [])
 
 
@@ -168,9 +212,12 @@ def _node(node, width):
     seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
     verdict = node["verdict"] or "running"
     head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
-    beside = len(head) <= _WIDTH - 30
+    said = _said(node)
+    # What is longer than its column stands below: paths, for one.
+    longest = max((len(word) for sentence in said for word in sentence.split()), default=0)
+    beside = max(30, longest) <= _width() - len(head)
     indent = len(head) if beside else 8
-    words = [line for sentence in _said(node) for line in _wrap(sentence, _WIDTH - indent)]
+    words = [line for sentence in said for line in _wrap(sentence, _width() - indent)]
     first = words[0] if words and beside else ""
     return [(head + first).rstrip(), *(" " * indent + line for line in words[1 if first else 0 :])]
 
@@ -247,13 +294,13 @@ def _excluded(shown):
 
 
 def _wrapped(head, words, indent=4):
-    return _wrap(head + words, _WIDTH, " " * indent, " " * (indent + min(len(head), 40)))
+    return _wrap(head + words, _width(), " " * indent, " " * (indent + min(len(head), 40)))
 
 
 def _fit(line):
     """Return a line as those that it needs; what follows is indented by two more."""
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return [line] if len(line) <= _WIDTH else _wrap(line, _WIDTH, "", indent)
+    indent = " " * (len(line) - len(line.lstrip()))
+    return [line] if len(line) <= _width() else _wrap(line.strip(), _width(), indent, indent + "  ")
 
 
 def _wrap(words, width, indent="", then=""):
@@ -261,6 +308,14 @@ def _wrap(words, width, indent="", then=""):
     return textwrap.wrap(
         words, width, initial_indent=indent, subsequent_indent=then, break_long_words=False, break_on_hyphens=False
     )
+
+
+def _width():
+    """Return the columns to write in: those of the terminal, if stdout is one, within limits."""
+    try:
+        return min(_WIDEST, max(_NARROWEST, os.get_terminal_size(sys.stdout.fileno()).columns))
+    except (OSError, ValueError):
+        return _WIDEST
 
 
 def _printable(line):

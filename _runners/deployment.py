@@ -8,10 +8,12 @@ begun.
 """
 
 import contextlib
+import logging
 import re
+import threading
 from pathlib import Path
 
-from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport
+from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport, why
 from os_orchestrator import graph as graphs
 from os_orchestrator import resume as resuming
 from os_orchestrator import watch as watching
@@ -19,7 +21,7 @@ from os_orchestrator.page import story
 
 
 @doors.runner
-def run(environment, scenario, noop=False, nodes=None, from_phase=None):
+def run(environment, scenario, noop=False, nodes=None, from_phase=None, role=None):
     """
     Deploy an environment by a scenario.
 
@@ -27,16 +29,24 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None):
         An environment of the pillar, such as ``prod``.
 
     scenario
-        ``compute`` is the SLS ``orch.compute``; a name with a dot is taken whole.
+        ``compute`` is the SLS ``orch.compute``; a name with a dot is taken
+        whole.
 
     noop
         Run every phase as ``puppet --noop``: nothing is changed.
 
     nodes
-        Run only these nodes, of all the phases: a list, or separated by commas. The deployment is partial then.
+        Run only these nodes, of all the phases: a list, or separated by
+        commas. The deployment is partial then. In a scenario about some
+        nodes (``add_compute``, ``remove_compute``), those nodes.
 
     from_phase
-        Begin with this phase, by its number or its sentence. The deployment is partial then.
+        Begin with this phase, by its number or its sentence. The deployment is
+        partial then.
+
+    role
+        The role that a scenario is about which leaves it to you, such as
+        ``rolling`` and ``configure``.
 
     Returns the summary as ``deployment.show`` does.
 
@@ -46,28 +56,31 @@ def run(environment, scenario, noop=False, nodes=None, from_phase=None):
 
         salt-run deployment.run prod compute
         salt-run deployment.run prod swift noop=True
+        salt-run deployment.run prod compute nodes=cmp3,cmp4 from_phase=5
     """
     pillar = {"environment": _name(environment, "environment"), "noop": doors.boolean(noop, "noop")}
-    pillar.update(_selection(nodes, from_phase))
+    pillar.update(_selection(nodes, from_phase, role))
     return _orchestrated(_name(scenario, "scenario"), pillar, "deployment.run")
 
 
 @doors.runner
 def resume(environment, force=False):
     """
-    Go on where the last deployment of an environment failed or was interrupted.
+    Go on where the last deployment of an environment failed or was
+    interrupted.
 
-    Nodes that are good already are not run again; a run whose outcome nobody has heard is asked for it, not repeated;
-    gates are asked again.
+    Nodes that are good already are not run again; a run whose outcome nobody
+    has heard is asked for it, not repeated; gates are asked again.
 
     environment
         The environment whose last deployment is to be gone on with.
 
     force
-        Go on although the scenario, the environment or its nodes have changed since; else that is refused, and the
-        difference is told.
+        Go on although the scenario, the environment or its nodes have changed
+        since; else that is refused, and the difference is told.
 
-    Returns the summary of the new deployment as ``deployment.show`` does; ``resumes`` names the old one.
+    Returns the summary of the new deployment as ``deployment.show`` does;
+    ``resumes`` names the old one.
 
     CLI Example:
 
@@ -78,7 +91,7 @@ def resume(environment, force=False):
     name, record = _name(environment, "environment"), journal.of(__opts__)
     newest = record.deployments(name, limit=1)
     old = resuming.refuse_unless_resumable(newest[0] if newest else None, name)
-    selection = {key: value for key, value in old["arguments"].items() if key in ("nodes", "from_phase")}
+    selection = {key: value for key, value in old["arguments"].items() if key in plan.CHOSEN}
     forced = doors.boolean(force, "force")
     pillar = {"environment": name, "noop": old["noop"], **selection, "resume": old["id"], "force": forced}
     return _orchestrated(old["scenario"], pillar, "deployment.resume")
@@ -89,10 +102,12 @@ def puppet(
     environment, role, noop=False, tags=None, skip_tags=None, nodes=None, may_fail=None, concurrency=None, timeout=None
 ):
     """
-    Run Puppet once on every node of a role, outside any scenario, with the same claim, verdicts and journal.
+    Run Puppet once on every node of a role, outside any scenario, with the
+    same claim, verdicts and journal.
 
     environment, role
-        An environment of the pillar and one of its roles, or several separated by commas.
+        An environment of the pillar and one of its roles, or several separated
+        by commas.
 
     noop
         Run ``puppet --noop``.
@@ -129,30 +144,30 @@ def puppet(
 
 
 @doors.runner
-def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, graph=None):
+def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, role=None, graph=None):
     """
-    Show what a deployment would do: its phases, their nodes and options, what each gate asks, and who is missing.
-    Nothing is started.
+    Show what a deployment would do: its phases, their nodes and options, what
+    each gate asks, and who is missing. Nothing is started.
 
-    environment, scenario, noop, nodes, from_phase
+    environment, scenario, noop, nodes, from_phase, role
         As in ``deployment.run``.
 
     graph
-        Write the phases as a graph instead: ``mermaid`` or ``dot``, which is Graphviz's language.
+        Write the phases as a graph instead: ``mermaid`` or ``dot``, which is
+        Graphviz's language.
 
-    Returns ``{environment, scenario, noop, partial, excluded, phases: [{number, name, kind, roles, nodes, may_fail,
-    concurrency, max_failures, checks, missing, left_out, last_seconds}]}``; exit status 1 when a node is missing. With
-    ``graph``, ``{syntax, text}``.
+    Returns the phases with all that is shown of them (docs/json.md); exit
+    status 1 when a node is missing. With ``graph``, ``{syntax, text}``.
 
     CLI Example:
 
     .. code-block:: bash
 
         salt-run deployment.plan prod compute
-        salt-run deployment.plan prod compute graph=dot | dot -Tsvg > compute.svg
+        salt-run deployment.plan prod compute graph=dot | dot -Tsvg > plan.svg
     """
     write = graphs.writer(graph) if graph is not None else None
-    pillar = {"environment": _name(environment, "environment"), "noop": noop, **_selection(nodes, from_phase)}
+    pillar = {"environment": _name(environment, "environment"), "noop": noop, **_selection(nodes, from_phase, role)}
     chunks = plan.compile_scenario(__opts__, _name(scenario, "scenario"), pillar)
     the_plan = orchestration.load_plan(__opts__, pillar, chunks)
     absent = orchestration.absent(__opts__, the_plan)
@@ -164,14 +179,15 @@ def plan_(environment, scenario, noop=False, nodes=None, from_phase=None, graph=
 @doors.runner
 def status(environment=None):
     """
-    Show what is being deployed now: which phase, on which nodes, since when, and what each of the others waits for;
-    else how the last deployment ended.
+    Show what is being deployed now: which phase, on which nodes, since when,
+    and what each of the others waits for; else how the last deployment ended.
 
     environment
         Only this one; all that have been deployed by default.
 
-    Returns ``{deployments: [summary as deployment.show]}``, one for each environment; each with ``stands``, where it
-    is in one sentence, and each node of a phase that runs with ``waits_for``.
+    Returns ``deployments``, the newest of each environment, as
+    ``deployment.show`` has it; one that runs with ``stands``, where it is in
+    one sentence, and ``waits_for`` at each of its nodes.
 
     CLI Example:
 
@@ -194,14 +210,16 @@ def status(environment=None):
 @doors.runner
 def watch(environment):
     """
-    Show a deployment that was started elsewhere, by another terminal, the API or a reactor: all that it has done so
-    far, then each step as it happens, until it ends.
+    Show a deployment that was started elsewhere, by another terminal, the API
+    or a reactor: all that it has done so far, then each step as it happens,
+    until it ends.
 
     environment
         The environment that is being deployed.
 
-    Returns the summary as ``deployment.run`` does, with the same exit status. Ctrl-C leaves the deployment alone and
-    exits with 0; the summary is of what has happened so far then, and ``detached`` is True.
+    Returns the summary as ``deployment.run`` does, with the same exit status.
+    Ctrl-C leaves the deployment alone and exits with 0; the summary is of what
+    has happened so far then, and ``detached`` is True.
 
     CLI Example:
 
@@ -223,20 +241,26 @@ def watch(environment):
 @doors.runner
 def stop(environment, force=False, wait=60):
     """
-    Stop the deployment of an environment: nothing more is started, what runs is left to end. Works for a deployment
-    that was started elsewhere on this master. ``deployment.resume`` goes on from there.
+    Stop the deployment of an environment: nothing more is started, what runs
+    is left to end. Works for a deployment that was started elsewhere on this
+    master. ``deployment.resume`` goes on from there.
 
     environment
         The environment that is being deployed.
 
     force
-        Also end the runs on the nodes, with all that they have started; their verdict is ``killed``. False by default.
+        Also end the runs on the nodes, with all that they have started; their
+        verdict is ``killed``. Those that a deployment has left behind whose
+        process has died, or was interrupted, are ended as well. False by
+        default.
 
     wait
-        Seconds to wait for its end; a minute by default. It is stopped all the same if that is too short.
+        Seconds to wait for its end; a minute by default. It is stopped all the
+        same if that is too short.
 
-    Returns ``{environment, deployment, scenario, user, force, state, reason, running: [node, ...]}``; ``running`` has
-    those whose end was waited for in vain, and the exit status is 1 then. Exits with 2 when nothing is being deployed.
+    Returns ``state`` and ``reason`` of the deployment and ``running``, the
+    nodes whose end was waited for in vain; the exit status is 1 then. Exits
+    with 2 when there is nothing to stop.
 
     CLI Example:
 
@@ -247,25 +271,72 @@ def stop(environment, force=False, wait=60):
     """
     name, record = _name(environment, "environment"), journal.of(__opts__)
     forced, patience = doors.boolean(force, "force"), doors.number(wait, "wait", minimum=0)
-    deployment, user = watching.running(record, name), _door("deployment.stop").user
+    deployment, user = stopping.target(record, name, forced), _door("deployment.stop").user
     record.ask_to_stop(deployment, user, forced)
     with transport.Bus(__opts__) as bus:
         found = stopping.await_end(record, deployment, bus, patience, forced)
-    answer = report.stopped(found, user, forced)
-    return doors.answer(answer, 1 if answer["state"] == "running" else 0)
+        orphans = stopping.end_orphans(record, found, bus, patience, user) if forced else {}
+    answer = report.stopped(record.deployment(deployment), user, forced, orphans)
+    return doors.answer(answer, 1 if answer["state"] == "running" or answer["running"] else 0)
+
+
+@doors.runner
+def confirm(deployment, reason=""):
+    """
+    Let a deployment go on that waits for an operator to look
+    (``phase.confirm``).
+
+    deployment
+        Its id, or the environment that is being deployed.
+
+    reason
+        What you have seen, in a line; it is kept with your name.
+
+    Returns ``{environment, deployment, phase, answer, user, reason}``. Exits
+    with 2 when it does not wait for anybody.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.confirm prod
+        salt-run deployment.confirm 20261123004000123456 'canary looks well'
+    """
+    return _decided(deployment, "confirm", reason)
+
+
+@doors.runner
+def deny(deployment, reason=""):
+    """
+    Let a deployment fail that waits for an operator to look
+    (``phase.confirm``).
+
+    deployment, reason
+        As in ``deployment.confirm``.
+
+    Returns what ``deployment.confirm`` does.
+
+    CLI Example:
+
+    .. code-block:: bash
+
+        salt-run deployment.deny prod 'nova-compute logs errors on cmp1'
+    """
+    return _decided(deployment, "deny", reason)
 
 
 @doors.runner
 def unlock(environment):
     """
-    Take the claim of a deployment whose process has died off its environment. Seldom needed: the next deployment does
-    so by itself. Refused while that process is alive.
+    Take the claim of a deployment whose process has died off its environment.
+    Seldom needed: the next deployment does so by itself. Refused while that
+    process is alive.
 
     environment
         The environment.
 
-    Returns ``{environment, deployment, user, pid, since}``: whose claim it was. Exits with 2 when there is none, or
-    when its process is alive.
+    Returns ``{environment, deployment, user, pid, since}``: whose claim it
+    was. Exits with 2 when there is none, or when its process is alive.
 
     CLI Example:
 
@@ -288,8 +359,7 @@ def history(environment=None, limit=20):
     limit
         How many; 20 by default.
 
-    Returns ``{deployments: [{id, environment, scenario, user, started, seconds, state, noop, partial, reason}]}``;
-    times in seconds since the epoch.
+    Returns ``deployments``; as data, times are in seconds since the epoch.
 
     CLI Example:
 
@@ -304,7 +374,8 @@ def history(environment=None, limit=20):
 @doors.runner
 def show(deployment, environment=None):
     """
-    Show what a deployment did: its phases, and each node's verdict with what changed and what failed.
+    Show what a deployment did: its phases, and each node's verdict with what
+    changed and what failed.
 
     deployment
         Its id, as ``deployment.history`` lists it; ``last`` is the newest.
@@ -312,9 +383,8 @@ def show(deployment, environment=None):
     environment
         The newest of this one, with ``last``; of all by default.
 
-    Returns ``{id, environment, scenario, user, state, reason, started, ended, noop, partial, excluded, phases:
-    [{number, name, kind, state, reason, seconds, nodes: [{node, verdict, good, reason, seconds, attempt, did,
-    failures, changes}]}]}``.
+    Returns ``state``, ``reason``, ``phases`` and, in each, ``nodes`` with
+    their verdicts; docs/json.md has every field.
 
     CLI Example:
 
@@ -332,8 +402,9 @@ def show(deployment, environment=None):
 @doors.runner
 def report_(deployment, environment=None, path=None):
     """
-    Write a deployment as one HTML page that needs no network: what went wrong, a timeline of phases and nodes, the
-    plan, the slowest resources, and how long it took against the last time; of one that was resumed, both parts.
+    Write a deployment as one HTML page that needs no network: what went wrong,
+    a timeline of phases and nodes, the plan, the slowest resources, and how
+    long it took against the last time; of one that was resumed, both parts.
 
     deployment
         Its id, as ``deployment.history`` lists it; ``last`` is the newest.
@@ -342,9 +413,11 @@ def report_(deployment, environment=None, path=None):
         The newest of this one, with ``last``; of all by default.
 
     path
-        The file to write, or a directory for it; a report that is there already is written anew, no other file is. By
-        default ``<environment>-<scenario>-<deployment>.html`` in the current directory; in ``reports`` beside the
-        journal when it was not ``salt-run`` that called.
+        The file to write, or a directory for it; a report that is there
+        already is written anew, no other file is. By default
+        ``<environment>-<scenario>-<deployment>.html`` in the current
+        directory; in ``reports`` beside the journal when it was not
+        ``salt-run`` that called.
 
     Returns ``{deployment, path}``. Only the owner can read the file.
 
@@ -372,6 +445,20 @@ def _name(value, what):
     if not isinstance(value, (str, int)) or isinstance(value, bool) or not str(value):
         raise doors.Refused(f"{what} must be a name, not {value!r}")
     return str(value)
+
+
+def _decided(deployment, what, reason):
+    """Record an operator's answer to the phase that waits for one."""
+    record, given, user = journal.of(__opts__), _name(deployment, "deployment"), _door(f"deployment.{what}").user
+    if not isinstance(reason, str) or not reason.isprintable() or len(reason) > 500:
+        raise doors.Refused(f"reason must be a line of at most 500 characters, not {reason!r}")
+    found = record.deployment(given) or record.deployment(watching.running(record, given))
+    phase = why.present(found)
+    if found["state"] != "running" or phase is None or phase["kind"] != "confirm":
+        stands = why.stands(found) if found["state"] == "running" else f"it is {found['state']}"
+        raise doors.Refused(f"deployment {found['id']} does not wait for an operator: {stands}")
+    record.decide(found["id"], phase["number"], what, user, reason)
+    return doors.answer(report.decided(found, phase, what, user, reason))
 
 
 def _wanted(record, deployment, environment):
@@ -407,8 +494,10 @@ def _place(path, record, told):
     return reports / name
 
 
-def _selection(nodes, from_phase):
+def _selection(nodes, from_phase, role):
+    roles = doors.strings(role, "role")
     chosen = {"nodes": list(doors.strings(nodes, "nodes")), "from_phase": from_phase}
+    chosen["role"] = roles[0] if len(roles) == 1 else list(roles)
     return {key: value for key, value in chosen.items() if value not in (None, [], "")}
 
 
@@ -416,7 +505,8 @@ def _orchestrated(scenario, pillar, name):
     """Run a scenario as an orchestration, under a door of that name, and return its summary."""
     token, deployment = orchestration.door.set(_door(name)), __jid__
     try:
-        returned = __salt__["state.orchestrate"](plan.sls_of(scenario), pillar=pillar, orchestration_jid=deployment)
+        with _told_once():
+            returned = __salt__["state.orchestrate"](plan.sls_of(scenario), pillar=pillar, orchestration_jid=deployment)
     except (KeyboardInterrupt, SystemExit):
         # Between two phases, or before the first; a phase says it itself.
         sentence = f"interrupted; salt-run deployment.status {pillar['environment']} says how far it came"
@@ -424,6 +514,21 @@ def _orchestrated(scenario, pillar, name):
     finally:
         orchestration.door.reset(token)
     return _result(deployment, _said(returned, scenario))
+
+
+@contextlib.contextmanager
+def _told_once():
+    """Keep Salt from logging what a failed phase comes to: the summary says it, and the journal keeps it."""
+    here, log = threading.get_ident(), logging.getLogger("salt.state")
+
+    def is_news(record):
+        return record.funcName != "format_log" or record.thread != here
+
+    log.addFilter(is_news)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_news)
 
 
 def _door(name):

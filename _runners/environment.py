@@ -135,7 +135,8 @@ def list_():
     """
     List the environments and their roles.
 
-    Returns ``environments``: the names of the roles by environment. Nothing is checked, see ``environment.validate``.
+    Returns ``environments``: the names of the roles by environment. Nothing is
+    checked, see ``environment.validate``.
 
     CLI Example:
 
@@ -151,13 +152,14 @@ def list_():
 @doors.runner
 def show(environment):
     """
-    Show what an environment comes to: each role's nodes, who is left out, and every setting.
+    Show what an environment comes to: each role's nodes, who is left out, and
+    every setting.
 
     environment
         The environment's name.
 
-    Returns ``environment, digest, roles{nodes, puppet}, excluded, puppet, phases, gates``. Times are in seconds. Values
-    that look secret are masked.
+    Returns ``environment, digest, roles{nodes, puppet}, excluded, puppet,
+    phases, gates``. Times are in seconds. Values that look secret are masked.
 
     CLI Example:
 
@@ -177,8 +179,9 @@ def validate(environment=None):
     environment
         The environment's name. All of them by default.
 
-    Returns ``environments``, by name: whether it is ``valid``, and its ``mistakes`` as ``{path, found, cure}``. Exits
-    with 2 when one is not valid.
+    Returns ``environments``, by name: whether it is ``valid``, and its
+    ``mistakes`` as ``{path, found, cure}``. Exits with 2 when one is not
+    valid.
 
     CLI Example:
 
@@ -197,21 +200,24 @@ def validate(environment=None):
 @doors.runner
 def convert(path, name="converted"):
     """
-    Turn the node file of the MCollective orchestrator of 2012 (``name: {ip, role}``) into an environment's pillar.
+    Turn the node file of the MCollective orchestrator of 2012 (``name: {ip,
+    role}``) into an environment's pillar.
 
     path
         The file, such as ``nodes.yaml``.
 
     name
-        What the environment is to be called, for example ``prod``; the file has no name for it.
+        What the environment is to be called, for example ``prod``; the file
+        has no name for it.
 
-    Returns ``{environment, text}``. The text is an SLS for the pillar; its comments say what the file could not know.
+    Returns ``{environment, text}``. The text is an SLS for the pillar; its
+    comments say what the file could not know.
 
     CLI Example:
 
     .. code-block:: bash
 
-        salt-run environment.convert nodes.yaml prod > /srv/pillar/environments/prod.sls
+        salt-run environment.convert nodes.yaml prod > prod.sls
     """
     file = Path(str(path)).expanduser()
     try:

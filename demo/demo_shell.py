@@ -6,8 +6,9 @@ import lab
 
 WELCOME = """
 Try: salt-run deployment.plan demo compute
-     salt-run deployment.run demo swift
+     salt-run deployment.run demo compute
      salt '*' puppet_agent.status
+The pillar is in $DEMO/pillar, the file root is $DEMO/srv; docs/first-deployment.md goes on from here.
 The prompt's end (exit, or Ctrl-D) ends the machines too.
 """
 

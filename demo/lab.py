@@ -63,7 +63,7 @@ class Lab:
         # Salt's sockets need short paths.
         self.root = Path(tempfile.mkdtemp(prefix="oo-", dir="/tmp"))
         self.writer = Writer([self.root / node / "disk/mysql/master.info" for node in ("ctl1", "ctl2")])
-        self.environ = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}"}
+        self.environ = {**os.environ, "PATH": f"{self.root}/bin:{os.environ['PATH']}", "DEMO": str(self.root)}
         self.daemons = []
 
     def __enter__(self):

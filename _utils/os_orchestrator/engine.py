@@ -1,20 +1,33 @@
 """
-One Puppet pass over the nodes of a phase: start them in a rolling window, hear what they say, and give every one of
-them a verdict.
+One pass over the nodes of a phase: start them in a rolling window, hear what they say, and give every one of them a
+verdict.
 
-A node's run has an id, and starting a run that exists joins it (``puppet_agent.run``). So a silent node is simply
-asked again: after its minion has restarted, when its return was lost, when nobody knows. It is ``lost`` only at its
-deadline.
+A node goes through stages: calls before, Puppet, calls that check it, calls after; or through calls alone
+(``phase.call``). A node's run has an id, and starting a run that exists joins it (``puppet_agent.run``). So a silent
+node is simply asked again: after its minion has restarted, when its return was lost, when nobody knows. It is ``lost``
+only at its deadline.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from os_orchestrator import journal, plan, progress, resume, scheduler, transport, verdicts
+from os_orchestrator import (
+    environment,
+    errands,
+    journal,
+    plan,
+    progress,
+    resume,
+    scheduler,
+    transport,
+    verdicts,
+    waves,
+)
 from os_orchestrator.node import supervisor
 from os_orchestrator.plan import Phase
 
@@ -73,6 +86,12 @@ class _Run:
 
     at_work, waits
         Whether Puppet is known to work, and else what it is known to wait for.
+
+    errand
+        The calls that are made for it; while there are none, Puppet runs.
+
+    outcome, called
+        What became of its Puppet run, once that is over, and of the calls that have ended.
     """
 
     run_id: str
@@ -84,6 +103,9 @@ class _Run:
     silent: bool = False
     at_work: bool = False
     waits: str = ""
+    errand: errands.Errand | None = None
+    outcome: verdicts.Outcome = field(default_factory=lambda: verdicts.Outcome(None))
+    called: list[dict] = field(default_factory=list)
 
 
 def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], timeout: float) -> dict[str, str]:
@@ -108,23 +130,24 @@ def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], t
 
 class Pass:
     """
-    One Puppet run on every node of a phase; :meth:`run` returns a verdict for each of them.
+    One Puppet run on every node of a phase, or its calls; :meth:`run` returns a verdict for each of them.
 
     It writes each step to the journal before it tells anyone. SystemExit and KeyboardInterrupt pass through; the
     runs on the nodes go on then.
     """
 
-    number = 1
-
-    def __init__(self, deployment: Deployment, phase: Phase, bus: transport.Bus, accepted: Iterable[str]):
+    def __init__(
+        self, deployment: Deployment, phase: Phase, bus: transport.Bus, accepted: Iterable[str], number: int = 1
+    ):
         self._deployment, self._phase, self._bus = deployment, phase, bus
-        self._accepted = accepted
+        self._accepted, self.number = accepted, number
         options = phase.options
         self._allowed = scheduler.allowance(options["max_failures"], len(phase.nodes))
-        self._kept = {n: w for n, w in deployment.earlier.kept.get(phase.name, {}).items() if n in phase.nodes}
-        self._unheard = deployment.earlier.unheard.get(phase.name, {})
-        left = [node for node in phase.nodes if node not in self._kept]
-        self._window = scheduler.Window(left, options["concurrency"], self._allowed)
+        kept = deployment.earlier.kept.get((phase.name, number), {})
+        self._kept = {node: kept[node] for node in phase.nodes if node in kept}
+        self._unheard = deployment.earlier.unheard.get((phase.name, number), {})
+        self._window = scheduler.Window((), 1)
+        self._wave = 0
         self._noop = deployment.plan.noop or options["noop"]
         self._patience = options["lock_timeout"] + options["timeout"] + supervisor.GRACE + options["grace"]
         self._retries = dict(options.get("retries") or {})
@@ -133,6 +156,7 @@ class Pass:
         self._held: dict[str, float] = {}
         self._looks: dict[str, set[str]] = {}
         self._questions: set[str] = set()
+        self._errands: dict[str, str] = {}
         self._looked = time.monotonic()
         self._outcomes: dict[str, verdicts.Outcome] = {}
         self._stopped_by = ""
@@ -143,11 +167,12 @@ class Pass:
         for node, where in self._kept.items():
             self._record(node, verdicts.Outcome("kept", where))
         try:
-            self._find_the_missing()
+            self._open_the_window()
             while not self._window.finished:
                 self._heed_a_stop()
-                self._launch(self._window.start())
+                self._launch(self._start())
                 self._hear(self._bus.next(self._until_something_is_due()))
+                self._go_on_with_errands()
                 self._give_up_the_lost()
                 self._look_after_the_silent()
         except (KeyboardInterrupt, SystemExit):
@@ -158,11 +183,34 @@ class Pass:
 
     # -- starting ------------------------------------------------------------------------------------------------
 
-    def _find_the_missing(self) -> None:
-        absent = present(self._bus, self._window.waiting, self._accepted, self._phase.options["ping_timeout"])
-        self._window.drop(absent)
-        for node, reason in absent.items():
-            self._record(node, verdicts.Outcome("missing", reason))
+    def _open_the_window(self) -> None:
+        """Find out who is there, and who belongs to which wave; those who are not there count as failed."""
+        options, phase = self._phase.options, self._phase
+        left = [node for node in phase.nodes if node not in self._kept]
+        elsewhere = phase.kind == "call" and all(call.role for call in phase.calls["calls"])
+        absent = {} if elsewhere else present(self._bus, left, self._accepted, options["ping_timeout"])
+        there = [node for node in left if node not in absent]
+        groups, homeless = waves.groups(phase, there, self._bus, self._allowed)
+        self._window = scheduler.Window(groups, options["concurrency"], self._allowed, len(absent) + len(homeless))
+        for verdict, nodes in (("missing", absent), ("not_started", homeless)):
+            for node, reason in nodes.items():
+                self._record(node, verdicts.Outcome(verdict, reason))
+        if {*absent, *homeless} & set(waves.canary(phase)):
+            self._window.stop()
+        if len(groups) > 1:
+            self._deployment.journal.phase_waves(self._deployment.id, phase.number, [list(g.nodes) for g in groups])
+
+    def _start(self) -> list[str]:
+        """Return the nodes that start now; a wave's first ones are told of first."""
+        nodes, window = self._window.start(), self._window
+        if nodes and len(window.groups) > 1 and window.present + 1 != self._wave:
+            self._wave, wave = window.present + 1, window.groups[window.present].nodes
+            told = {"wave": self._wave, "waves": len(window.groups), "nodes": list(wave)}
+            self._deployment.tell_of(self._phase, "wave/started", canary=self._is_canary(window.present), **told)
+        return nodes
+
+    def _is_canary(self, group: int) -> bool:
+        return self._window.groups[group].nodes[0] in waves.canary(self._phase)
 
     def _heed_a_stop(self) -> None:
         """Start nothing more when somebody has asked for that, as is looked each second; what runs is waited for."""
@@ -191,11 +239,16 @@ class Pass:
                 self._hold(node, attempts[node], held[node])
                 continue
             run_id, attempt, now = run_ids[node], attempts[node], time.monotonic()
-            by_run_id.setdefault(run_id, []).append(node)
             self._attempts[node] = attempt
             self._held.pop(node, None)
             self._running[node] = _Run(run_id, attempt, now, now + self._patience, now)
             self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=run_id)
+            if self._phase.kind == "call":
+                self._send_on_an_errand(node, "calls")
+            elif self._calls("before"):
+                self._send_on_an_errand(node, "before")
+            else:
+                by_run_id.setdefault(run_id, []).append(node)
         for run_id, group in by_run_id.items():
             self._ask(group, run_id)
 
@@ -226,6 +279,9 @@ class Pass:
         arguments = {
             name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())
         }
+        env = self._deployment.plan.environment
+        if env.quiet_agents:
+            arguments["quiet_owner"] = env.name
         try:
             jid = self._bus.publish(nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": run_id})
         except transport.Unreachable as error:
@@ -240,11 +296,15 @@ class Pass:
     def _until_something_is_due(self) -> float:
         """Return the seconds until the next deadline or look, at least a little."""
         now = time.monotonic()
-        due = [run.deadline for run in self._running.values()] + [self._looked + self._deployment.poll_interval]
+        due = [run.errand.due if run.errand else run.deadline for run in self._running.values()]
+        due.append(self._looked + self._deployment.poll_interval)
         return max(0.05, min(*due, now + LOOK_INTERVAL) - now)
 
     def _hear(self, heard: transport.Return | transport.Started | None) -> None:
-        if heard is None or heard.node not in self._running:
+        if isinstance(heard, transport.Return) and heard.jid in self._errands:
+            self._follow(self._errands[heard.jid], heard)
+            return
+        if heard is None or heard.node not in self._running or self._running[heard.node].errand:
             return
         run = self._running[heard.node]
         if isinstance(heard, transport.Started):
@@ -260,17 +320,46 @@ class Pass:
                 self._settle(heard.node, outcome)
 
     def _settle(self, node: str, outcome: verdicts.Outcome) -> None:
-        """A run is over: record it, and try again if the phase says so."""
-        run = self._running.pop(node)
-        again = run.attempt <= self._retries.get(outcome.verdict, 0) and not self._window.stopped
-        self._record(node, outcome, run)
-        if again:
+        """Puppet's run is over: record it and try again if the phase says so; else see whether the node is well."""
+        run = self._running[node]
+        if run.attempt <= self._retries.get(outcome.verdict, 0) and not self._window.stopped:
+            self._record(node, outcome, self._running.pop(node))
             self._window.again(node)
+            return
+        outcome = self._as_expected(outcome)
+        if outcome.good and self._calls("check"):
+            run.outcome = outcome
+            self._send_on_an_errand(node, "check")
         else:
-            self._window.end(node, outcome.good)
+            self._close(node, outcome)
+
+    def _as_expected(self, outcome: verdicts.Outcome) -> verdicts.Outcome:
+        """Return an outcome as the phase sees it: where all is to be as it was, what changed has drifted."""
+        if self._phase.options.get("expect") != "unchanged" or not outcome.good or outcome.verdict == "unchanged":
+            return outcome
+        if outcome.verdict == "tolerated" and not outcome.resources.get("changed"):
+            return outcome
+        return dataclasses.replace(outcome, verdict="drifted", reason=progress.drift(outcome.details))
+
+    def _close(self, node: str, outcome: verdicts.Outcome) -> None:
+        """A node is as far as it gets: make the calls that stand at its end, then record what became of it."""
+        run = self._running[node]
+        run.outcome = outcome
+        calls = [call for call in self._calls("after") if outcome.good or call.always]
+        # Where nobody knows whether Puppet still runs, nothing is put back.
+        if calls and outcome.verdict != "lost":
+            self._send_on_an_errand(node, "after", calls)
+        else:
+            self._end(node, outcome)
+
+    def _end(self, node: str, outcome: verdicts.Outcome) -> None:
+        self._record(node, outcome, self._running.pop(node))
+        self._window.end(node, outcome.good)
 
     def _record(self, node: str, outcome: verdicts.Outcome, run: _Run | None = None) -> None:
         attempt = run.attempt if run else self._attempts.get(node, 1)
+        if run and run.called:
+            outcome = dataclasses.replace(outcome, details={**outcome.details, "calls": run.called})
         self._outcomes[node] = outcome
         self._deployment.journal.run_ended(
             self._deployment.id, self._phase.number, node, run.run_id if run else "", attempt, outcome, self.number
@@ -287,6 +376,69 @@ class Pass:
             did=said,
         )
 
+    # -- errands -------------------------------------------------------------------------------------------------
+
+    def _calls(self, what: str) -> tuple[environment.Call, ...]:
+        """Return the calls of the phase that play a part; none when nothing is to be changed."""
+        return () if self._noop else self._phase.calls.get(what, ())
+
+    def _send_on_an_errand(self, node: str, what: str, calls: Iterable[environment.Call] | None = None) -> None:
+        roles = self._deployment.plan.environment.roles
+        errand = errands.Errand(what, node, self._calls(what) if calls is None else calls, roles, self._bus)
+        self._running[node].errand = errand
+        self._follow(node)
+
+    def _follow(self, node: str, heard: transport.Return | None = None) -> None:
+        """Go on with the calls for a node: note what is new, or take the node to its next stage."""
+        run = self._running[node]
+        errand = run.errand
+        if errand is None:
+            return
+        if heard:
+            errand.hear(heard)
+        else:
+            errand.go_on()
+        if errand.jid:
+            self._errands[errand.jid] = node
+        if not errand.over:
+            if errand.now != run.waits:
+                run.waits = errand.now
+                self._note(node, errand.now)
+            return
+        self._errands = {jid: each for jid, each in self._errands.items() if each != node}
+        run.errand, run.waits = None, ""
+        run.called += errand.rows
+        self._next_stage(node, run, errand)
+
+    def _next_stage(self, node: str, run: _Run, errand: errands.Errand) -> None:
+        failed = f"{errand.what}: {errand.failed}" if errand.failed else ""
+        if errand.what == "calls":
+            verdict = "lost" if errand.silent else "failed" if failed else "done"
+            said = errand.failed or (errand.rows[-1]["said"] if errand.rows else "its calls are on roles without nodes")
+            self._close(node, verdicts.Outcome(verdict, said, time.monotonic() - run.started))
+        elif errand.what == "before" and failed:
+            self._close(node, verdicts.Outcome("not_started", failed))
+        elif errand.what == "before":
+            now = time.monotonic()
+            run.heard, run.deadline = now, now + self._patience
+            self._note(node, "its Puppet run")
+            self._ask([node], run.run_id)
+        elif errand.what == "check" and failed:
+            self._close(node, dataclasses.replace(run.outcome, verdict="failed", reason=failed))
+        elif errand.what == "check":
+            self._close(node, run.outcome)
+        elif failed:
+            reason = "; ".join(filter(None, (run.outcome.reason, failed)))
+            bad = "failed" if run.outcome.good else run.outcome.verdict
+            self._end(node, dataclasses.replace(run.outcome, verdict=bad, reason=reason))
+        else:
+            self._end(node, run.outcome)
+
+    def _go_on_with_errands(self) -> None:
+        """Ask again what did not hold, and take silence for an answer, where that is due."""
+        for node in [node for node, run in self._running.items() if run.errand]:
+            self._follow(node)
+
     # -- silence -------------------------------------------------------------------------------------------------
 
     def _look_after_the_silent(self) -> None:
@@ -299,25 +451,29 @@ class Pass:
             return
         self._looked = now
         for node in set().union(*self._looks.values()) & self._running.keys():
-            self._grow_silent(node)
+            if not self._running[node].errand:
+                self._grow_silent(node)
         for jid in self._looks:
             self._bus.forget(jid)
         self._looks.clear()
-        for node, run in self._running.items():
+        at_puppet = {node: run for node, run in self._running.items() if not run.errand}
+        for node, run in at_puppet.items():
             if not run.jids:
                 self._ask([node], run.run_id)
+        if not at_puppet:
+            return
         try:
-            jid = self._bus.publish(self._running, "saltutil.is_running", args=["puppet_agent.run"])
+            jid = self._bus.publish(at_puppet, "saltutil.is_running", args=["puppet_agent.run"])
         except transport.Unreachable:
             return
-        self._looks[jid] = set(self._running)
+        self._looks[jid] = set(at_puppet)
         self._ask_what_they_wait_for()
 
     def _ask_what_they_wait_for(self) -> None:
         """Ask nodes on which Puppet is not known to work how far their runs are."""
         by_run_id: dict[str, list[str]] = {}
         for node, run in self._running.items():
-            if not run.at_work:
+            if not run.at_work and not run.errand:
                 by_run_id.setdefault(run.run_id, []).append(node)
         for jid in self._questions:
             self._bus.forget(jid)
@@ -371,7 +527,7 @@ class Pass:
 
     def _give_up_the_lost(self) -> None:
         now = time.monotonic()
-        for node in [node for node, run in self._running.items() if now >= run.deadline]:
+        for node in [node for node, run in self._running.items() if now >= run.deadline and not run.errand]:
             silent = progress.duration(now - self._running[node].heard)
             waited = progress.duration(now - self._running[node].started)
             reason = (
@@ -382,23 +538,33 @@ class Pass:
     # -- ending --------------------------------------------------------------------------------------------------
 
     def _skip(self, nodes: Iterable[str]) -> None:
-        bad = sum(not outcome.good for outcome in self._outcomes.values())
-        outcome = verdicts.Outcome("skipped", f"not started: {bad} failed, {self._allowed} may (max_failures)")
+        outcome = verdicts.Outcome("skipped", f"not started: {self._why_stopped()}")
         if self._stopped_by:
             outcome = verdicts.Outcome("interrupted", f"not started: {self._stopped_by} stopped the deployment")
         for node in nodes:
             if node not in self._outcomes:
                 self._record(node, outcome)
 
+    def _why_stopped(self) -> str:
+        bad = {node for node, outcome in self._outcomes.items() if not outcome.good}
+        first, broken = bad & set(waves.canary(self._phase)), self._window.broken
+        if first:
+            return f"{', '.join(sorted(first))} failed, and goes first (canary)"
+        if broken is not None:
+            group = self._window.groups[broken]
+            return f"{len(bad & set(group.nodes))} of wave {broken + 1} failed, {group.max_failures} may (waves)"
+        return f"{len(bad)} failed, {self._allowed} may (max_failures)"
+
     def _leave(self) -> None:
         """
         The operator has ended the deployment: nothing more starts; runs on the nodes go on, without a verdict so far.
         """
-        for node in self._window.waiting:
-            if node not in self._outcomes:
+        for node in self._phase.nodes:
+            if node not in self._outcomes and node not in self._running:
                 self._record(node, verdicts.Outcome("interrupted", "not started: the deployment was interrupted"))
-        for node in self._running:
-            self._note(node, "goes on on its node, the deployment was interrupted")
+        for node, run in self._running.items():
+            where = f"left at {run.errand.now}" if run.errand else "goes on on its node"
+            self._note(node, f"{where}, the deployment was interrupted")
 
 
 def _holder(holder: Mapping) -> str:

@@ -32,6 +32,9 @@ PILLAR_ID = "os-orchestrator"
 #: What stands for a field of an earlier answer in the arguments of a check.
 ANSWER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)\}")
 
+#: What a phase may say that names calls of its environment, or has them in place.
+CALLING = ("before", "check", "after")
+
 _DEPTH = 32
 _KEY_STATES = {
     "minions": "accepted",
@@ -86,6 +89,39 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Call:
+    """
+    An execution function that is called for one node: before its Puppet run, after it, or in place of one.
+
+    role
+        The role on all of whose nodes it is called; None is the node itself.
+
+    args, kwargs
+        Its arguments; ``{node}`` in them is the node's id.
+
+    expect, key, timeout
+        As of a :class:`Check`; ``done`` is any answer that is no error and not False.
+
+    within, interval
+        Seconds within which it must hold, and from one time of asking to the next; asked once when ``within`` is 0.
+
+    always
+        Whether it is called, at the node's end, although something before it has failed.
+    """
+
+    function: str
+    role: str | None = None
+    args: tuple = ()
+    kwargs: Mapping = dataclasses.field(default_factory=dict)
+    expect: object = "done"
+    key: str | None = None
+    timeout: float = 60
+    within: float = 0
+    interval: float = 5
+    always: bool = False
+
+
+@dataclass(frozen=True)
 class Gate:
     """Checks that must hold in ``successes`` rounds in a row, ``interval`` seconds apart, in ``timeout`` seconds."""
 
@@ -106,6 +142,9 @@ class Environment:
 
     excluded
         The nodes that are left out, with the reasons.
+
+    quiet_agents
+        Whether the nodes' own agents are kept from running for the time of a deployment.
     """
 
     name: str
@@ -115,6 +154,8 @@ class Environment:
     phases: Mapping[str, Mapping]
     gates: Mapping[str, Gate]
     digest: str
+    calls: Mapping[str, tuple[Call, ...]] = dataclasses.field(default_factory=dict)
+    quiet_agents: bool = False
 
     def options(self, role_names: Iterable[str], phase_name: str, sls_arguments: Mapping) -> dict:
         """
@@ -122,7 +163,8 @@ class Environment:
 
         Of several roles a later one wins. SLS arguments that are None count as not given.
         """
-        options = {**self.puppet, **{key: value for key, value in sls_arguments.items() if value is not None}}
+        given = {key: value for key, value in sls_arguments.items() if value is not None}
+        options = {**environment_schema.WAY_DEFAULTS, **self.puppet, **given}
         for role in role_names:
             options.update(self.roles[role].options)
         return {**options, **self.phases.get(phase_name, {})}
@@ -299,6 +341,21 @@ def _gate(name: str, definition: Mapping) -> Gate:
     return Gate(name, checks, **{key: value for key, value in definition.items() if key != "checks"})
 
 
+def _calls(definition: Iterable[Mapping]) -> tuple[Call, ...]:
+    """Return the calls of a definition that the schema has passed."""
+    return tuple(Call(**{**call, "args": tuple(call.get("args", ()))}) for call in definition)
+
+
+def calls_from(value: object) -> tuple[Call, ...]:
+    """Return calls from a list of ``{function, role, args, …}``, their roles unseen; raises :class:`Invalid`."""
+    mistakes: list[Mistake] = []
+    definition = _plain(value, (), mistakes)
+    mistakes += _schema_mistakes("calls", definition, ())
+    if mistakes:
+        raise Invalid(mistakes)
+    return _calls(definition)
+
+
 def _too_short(gate: Gate, path: str) -> list[Mistake]:
     """Return the mistake of a gate that times out before it can open."""
     needed = gate.successes * gate.interval
@@ -362,11 +419,14 @@ def build(name: str, definition: object, accepted: Collection[str], match: Match
     sound = _sound_parts(plain, path, mistakes)
     roles, wrong_roles = _roles(sound, accepted, match, path)
     gates, wrong_gates = _gates(sound, plain, path)
-    if mistakes := [*mistakes, *wrong_roles, *wrong_gates]:
+    calls, wrong_calls = _all_calls(sound, plain, path)
+    if mistakes := [*mistakes, *wrong_roles, *wrong_gates, *wrong_calls]:
         raise Invalid(mistakes)
     present = {role: _without(found, sound["exclude"]) for role, found in roles.items()}
     puppet = {**environment_schema.PUPPET_DEFAULTS, **plain.get("puppet", {})}
-    return Environment(name, present, sound["exclude"], puppet, plain.get("phases", {}), gates, _digest(plain, present))
+    phases, digest = plain.get("phases", {}), _digest(plain, present)
+    quiet = plain.get("quiet_agents", False)
+    return Environment(name, present, sound["exclude"], puppet, phases, gates, digest, calls, quiet)
 
 
 def _roles(sound: Mapping, accepted: Collection[str], match: Match, path: tuple) -> tuple[dict, list[Mistake]]:
@@ -395,8 +455,38 @@ def _gates(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[Mista
     return gates, mistakes
 
 
+def _all_calls(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[Mistake]]:
+    """Return the sound calls by name, and what is wrong with them and with those that phases name or have in place."""
+    calls = {name: _calls(definition) for name, definition in sound["calls"].items()}
+    placed: list[tuple[tuple, tuple[Call, ...]]] = [((*path, "calls", name), each) for name, each in calls.items()]
+    known, mistakes = _section(plain, "calls"), []
+    for sentence, options in sound["phases"].items():
+        for what in [each for each in CALLING if each in options]:
+            value, where = options[what], (*path, "phases", sentence, what)
+            if not isinstance(value, str):
+                placed.append((where, _calls(value)))
+            elif value not in known:
+                near = doors.did_you_mean(value, known)
+                mistakes.append(Mistake(_at(where), f"unknown calls {value!r}{near}", "add them to calls, [] for none"))
+    roles = _section(plain, "roles")
+    cure = f"its roles are {', '.join(roles) or 'none'}; add it, [] if it has no nodes here"
+    mistakes += [
+        Mistake(_at((*where, index)), f"unknown role {call.role!r}{doors.did_you_mean(call.role, roles)}", cure)
+        for where, each in placed
+        for index, call in enumerate(each)
+        if call.role is not None and call.role not in roles
+    ]
+    return calls, mistakes
+
+
+def _section(plain: object, name: str) -> Mapping:
+    """Return a section of a definition, nothing where it is none."""
+    found = plain.get(name) if isinstance(plain, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def _sound_parts(plain: object, path: tuple, mistakes: Iterable[Mistake]) -> dict:
-    """Return the roles, gates and exclusions without a mistake so far, and whether all roles are (``whole``)."""
+    """Return the entries of each section without a mistake so far, and whether all roles are (``whole``)."""
     bad = {mistake.path for mistake in mistakes}
     plain = plain if isinstance(plain, dict) else {}
 
@@ -408,7 +498,8 @@ def _sound_parts(plain: object, path: tuple, mistakes: Iterable[Mistake]) -> dic
         found = plain.get(section)
         return {key: each for key, each in found.items() if sound(section, key)} if isinstance(found, dict) else {}
 
-    return {section: entries(section) for section in ("roles", "gates", "exclude")} | {"whole": sound("roles")}
+    sections = ("roles", "gates", "exclude", "calls", "phases")
+    return {section: entries(section) for section in sections} | {"whole": sound("roles")}
 
 
 def _excluded_from_nothing(excluded: Iterable[str], roles: Iterable[Role], path: str) -> list[Mistake]:
@@ -472,7 +563,9 @@ def pick(found: Mapping[str, object], name: str) -> object:
     """Return the definition of one environment among all; raises :class:`doors.Refused` with what there is."""
     if name not in found:
         there = f"there are {', '.join(sorted(found))}" if found else "the pillar defines none"
-        raise doors.Refused(f"there is no environment {name!r}{doors.did_you_mean(name, found)}; {there}")
+        near = doors.did_you_mean(name, found)
+        cure = "" if near else "; a new one must be named in the pillar's top file, too"
+        raise doors.Refused(f"there is no environment {name!r}{near}; {there}{cure}")
     return found[name]
 
 

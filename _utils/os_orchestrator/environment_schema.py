@@ -94,6 +94,62 @@ _PHASE: dict[str, dict[str, Any]] = {
         "description": "How often a node is tried again, by verdict.",
     },
 }
+_HOW_MANY = {"type": ["integer", "string"], "minimum": 1, "pattern": "^(100|[1-9][0-9]?)%$"}
+_CALLS = {
+    "type": ["array", "string"],
+    "items": {"$ref": "#/$defs/call"},
+    "default": [],
+    "title": "the name of calls of the environment, or a list of calls in place",
+}
+#: What a phase alone may say: how it goes through its nodes, and what else goes with each of them.
+_WAY: dict[str, dict[str, Any]] = {
+    "canary": {
+        **_HOW_MANY,
+        "title": "a count, or a percentage such as '10%'",
+        "description": "Nodes that go first, all of which must end well before any other starts.",
+    },
+    "waves": {
+        **_HOW_MANY,
+        "type": ["integer", "string", "object"],
+        "additionalProperties": False,
+        "properties": {
+            "size": {**_HOW_MANY, "title": "a count, or a percentage such as '10%'"},
+            "grain": {"type": "string", "minLength": 1, "title": "the name of a grain"},
+            "pillar": {"type": "string", "minLength": 1, "title": "the path of a pillar key"},
+            "max_failures": {
+                "type": ["integer", "string"],
+                "minimum": 0,
+                "pattern": "^(100|[1-9]?[0-9])%$",
+                "title": "a count, or a percentage such as '10%'",
+            },
+        },
+        "title": "a count, a percentage such as '10%', or a mapping with size, grain or pillar, and max_failures",
+        "description": "Nodes that run before the next ones may start: so many, or those of one value of a grain or "
+        "pillar key such as the rack. `max_failures` there is what may fail of one wave.",
+    },
+    "passes": {
+        "type": ["integer", "object"],
+        "minimum": 1,
+        "maximum": 100,
+        "additionalProperties": False,
+        "required": ["until", "at_most"],
+        "properties": {
+            "until": {"enum": ["clean"]},
+            "at_most": {"type": "integer", "minimum": 1, "maximum": 100},
+        },
+        "default": 1,
+        "title": "a count, or {until: clean, at_most: 4}",
+        "description": "Puppet runs on each node, all nodes once before any has its next; `until: clean` ends with the "
+        "first pass that changes nothing.",
+    },
+    "before": {**_CALLS, "description": "Calls for each node before Puppet runs there."},
+    "check": {**_CALLS, "description": "Calls for each node after Puppet ran well there, to see whether it is well."},
+    "after": {**_CALLS, "description": "Calls for each node that is well, at its end; with `always`, for any other."},
+    "expect": {
+        "enum": ["unchanged"],
+        "description": "`unchanged`: a node where anything changes, or would, ends as `drifted`, which is bad.",
+    },
+}
 _PUPPET: dict[str, dict[str, Any]] = {
     "puppet_environment": {
         "type": "string",
@@ -119,10 +175,46 @@ _PUPPET: dict[str, dict[str, Any]] = {
         0,
     ),
 }
+_FUNCTION = {
+    "type": "string",
+    "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$",
+    "title": "an execution function such as mysql_mmm.writer_ready",
+    "description": "The execution function to call.",
+}
+_GIVEN: dict[str, dict[str, Any]] = {
+    "args": {
+        "type": "array",
+        "default": [],
+        "title": "a list",
+        "description": "Its positional arguments. No credentials: they would lie in the job cache.",
+    },
+    "kwargs": {
+        "type": "object",
+        "default": {},
+        "title": "a mapping",
+        "description": "Its named arguments. No credentials here either.",
+    },
+}
+_EXPECT = {
+    "type": ["boolean", "string", "number", "object"],
+    "additionalProperties": False,
+    "required": ["value"],
+    "properties": {"value": {}},
+    "title": "true, done, equal, a text or number, or {value: ...}",
+    "description": "`true`: the answer, its `ready` or its `result` is true. `done`: it is no error, and not false. "
+    "`equal`: the answers of all nodes are the same. `{value: X}`, or any other text or number: the answer is that.",
+}
+_KEY = {
+    "type": "string",
+    "minLength": 1,
+    "title": "the path of a part of the answer such as server_id or status:writer",
+    "description": "The part of the answer to look at, a path with colons. All of it unless given.",
+}
 _OF_A_ROLE = {"$ref": "#/$defs/puppet", "description": "What differs for this role: any key of `puppet`."}
+_OF_PHASES = {**_PHASE, **_WAY}
 _OF_A_PHASE = {
     "$ref": "#/$defs/phase",
-    "description": f"What differs for this phase, the strongest of all: {', '.join(f'`{key}`' for key in _PHASE)}.",
+    "description": f"What differs for this phase, the strongest of all: {', '.join(f'`{key}`' for key in _OF_PHASES)}.",
 }
 
 SCHEMA: dict[str, Any] = {
@@ -165,6 +257,11 @@ SCHEMA: dict[str, Any] = {
                     "description": "Nodes that are left out of every phase, and why.",
                 },
                 "puppet": {"$ref": "#/$defs/puppet", "description": "How Puppet runs in this environment."},
+                "quiet_agents": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": "Whether the nodes' own agents are kept from running for the time of a deployment.",
+                },
                 "phases": {
                     "type": "object",
                     "propertyNames": {
@@ -184,6 +281,15 @@ SCHEMA: dict[str, Any] = {
                     "default": {},
                     "title": "a mapping of gates to their checks",
                     "description": "Conditions that must hold, steadily, before the next phase starts.",
+                },
+                "calls": {
+                    "type": "object",
+                    "propertyNames": {**NAME, "$comment": "name of calls"},
+                    "additionalProperties": {"$ref": "#/$defs/calls"},
+                    "default": {},
+                    "title": "a mapping of names to lists of calls",
+                    "description": "What a scenario's `before`, `check`, `after` and `calls` name: taking a node out "
+                    "of service, looking whether it is well, putting it back.",
                 },
             },
         },
@@ -239,7 +345,12 @@ SCHEMA: dict[str, Any] = {
             "title": "a mapping",
             "properties": _PUPPET,
         },
-        "phase": {"type": "object", "additionalProperties": False, "title": "a mapping", "properties": _PHASE},
+        "phase": {
+            "type": "object",
+            "additionalProperties": False,
+            "title": "a mapping",
+            "properties": {**_PHASE, **_WAY},
+        },
         "gate": {
             "type": "object",
             "additionalProperties": False,
@@ -269,12 +380,7 @@ SCHEMA: dict[str, Any] = {
             "required": ["function", "role"],
             "title": "a mapping with function and role",
             "properties": {
-                "function": {
-                    "type": "string",
-                    "pattern": r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_]*$",
-                    "title": "an execution function such as mysql_mmm.writer_ready",
-                    "description": "The execution function to call.",
-                },
+                "function": _FUNCTION,
                 "role": {
                     "type": "string",
                     "title": "the name of a role",
@@ -286,35 +392,37 @@ SCHEMA: dict[str, Any] = {
                     "title": "a word of letters, digits and underscores",
                     "description": "By which later checks use its answer: `'{NAME.FIELD}'` in their arguments.",
                 },
-                "args": {
-                    "type": "array",
-                    "default": [],
-                    "title": "a list",
-                    "description": "Its positional arguments. No credentials: they would lie in the job cache.",
-                },
-                "kwargs": {
-                    "type": "object",
-                    "default": {},
-                    "title": "a mapping",
-                    "description": "Its named arguments. No credentials here either.",
-                },
-                "expect": {
-                    "type": ["boolean", "string", "number", "object"],
-                    "additionalProperties": False,
-                    "required": ["value"],
-                    "properties": {"value": {}},
-                    "default": True,
-                    "title": "true, equal, a text or number, or {value: ...}",
-                    "description": "`true`: the answer, its `ready` or its `result` is true. `equal`: the answers of "
-                    "all nodes are the same. `{value: X}`, or any other text or number: the answer is that.",
-                },
-                "key": {
-                    "type": "string",
-                    "minLength": 1,
-                    "title": "the path of a part of the answer such as server_id or status:writer",
-                    "description": "The part of the answer to look at, a path with colons. All of it unless given.",
-                },
+                **_GIVEN,
+                "expect": {**_EXPECT, "default": True},
+                "key": _KEY,
                 "timeout": _seconds("Seconds for one answer.", 30, 0.1),
+            },
+        },
+        "calls": {"type": "array", "items": {"$ref": "#/$defs/call"}, "title": "a list of calls, [] for none"},
+        "call": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["function"],
+            "title": "a mapping with function",
+            "properties": {
+                "function": _FUNCTION,
+                "role": {
+                    "type": "string",
+                    "title": "the name of a role",
+                    "description": "The role on whose nodes it is called, on all of them; on the node itself unless "
+                    "given. `{node}` in the arguments is the node that it is for.",
+                },
+                **_GIVEN,
+                "expect": {**_EXPECT, "default": "done"},
+                "key": _KEY,
+                "timeout": _seconds("Seconds for one answer.", 60, 0.1),
+                "within": _seconds("Seconds within which it must hold, asked again until then; 0: asked once.", 0, 0),
+                "interval": _seconds("Seconds from one time of asking to the next.", 5, 0.1),
+                "always": {
+                    "type": "boolean",
+                    "default": False,
+                    "description": "For `after`: call it also when something before it has failed.",
+                },
             },
         },
     },
@@ -322,6 +430,8 @@ SCHEMA: dict[str, Any] = {
 
 #: Every setting of ``puppet``, and what it is where nobody says otherwise.
 PUPPET_DEFAULTS: dict[str, Any] = {name: schema.get("default") for name, schema in _PUPPET.items()}
+#: What a phase alone may say, and what it is where nobody says it.
+WAY_DEFAULTS: dict[str, Any] = {name: schema.get("default") for name, schema in _WAY.items()}
 
 
 def part(name: str) -> dict:

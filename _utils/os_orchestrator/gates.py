@@ -9,118 +9,11 @@ silence, errors and odd answers are not.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
 
-from os_orchestrator import engine, environment, plan, transport, verdicts
-
-
-@dataclass(frozen=True)
-class Answer:
-    """
-    What one node said to one check, and whether that satisfies it.
-
-    raw, value
-        Its answer, and the part of it that the check looks at, as the node sent them.
-    """
-
-    check: environment.Check
-    node: str
-    good: bool
-    said: str
-    value: object = None
-    raw: object = None
-
-    @property
-    def plain(self) -> dict:
-        return {"check": self.check.function, "node": self.node, "good": self.good, "said": self.said}
-
-    @property
-    def sentence(self) -> str:
-        return f"{self.check.function} on {self.node}: {self.said}"
-
-
-def satisfies(check: environment.Check, value: object, retcode: object) -> bool:
-    """Whether one node's answer satisfies a check by itself; ``expect: equal`` is judged over all of them."""
-    if type(retcode) is not int or retcode != 0:
-        return False
-    if check.expect is True:
-        return value is True or (
-            isinstance(value, Mapping) and (value.get("ready") is True or value.get("result") is True)
-        )
-    if check.expect == "equal":
-        return value is not None and canonical(value) is not None
-    return canonical(value) == canonical(check.expect["value"] if isinstance(check.expect, Mapping) else check.expect)
-
-
-def chosen(check: environment.Check, value: object) -> object:
-    """
-    Return the part of an answer that a check looks at: ``key`` is a path with colons; None where there is no such part.
-    """
-    for part in (check.key or "").split(":") if check.key else ():
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
-
-
-def judge(check: environment.Check, nodes: Iterable[str], returns: Mapping[str, transport.Return]) -> list[Answer]:
-    """Return an answer for every node asked, whether or not it has said anything."""
-    answers = []
-    for node in nodes:
-        if node not in returns:
-            answers.append(Answer(check, node, False, f"no answer within {check.timeout:g} s"))
-            continue
-        heard = returns[node]
-        value = chosen(check, heard.answer)
-        good = satisfies(check, value, heard.retcode)
-        answers.append(Answer(check, node, good, said(heard.answer, value, check), value, heard.answer))
-    if check.expect == "equal" and len({canonical(answer.value) for answer in answers if answer.good}) > 1:
-        return [replace(a, good=False, said=f"differs between nodes: {a.said}") if a.good else a for a in answers]
-    return answers
-
-
-def said(answer: object, value: object, check: environment.Check) -> str:
-    """Return what a node answered in a few words: the reasons that a predicate gives, else the value itself."""
-    reasons = answer.get("reasons") if isinstance(answer, Mapping) else None
-    if isinstance(reasons, (list, tuple)) and reasons:
-        messages = [reason.get("message", reason) if isinstance(reason, Mapping) else reason for reason in reasons[:3]]
-        return verdicts.text("; ".join(verdicts.text(message, 200) for message in messages), 400)
-    at = f"{check.key} is " if check.key else "answered "
-    return verdicts.text(at + (canonical(value) or verdicts.text(value)), 200)
-
-
-def canonical(value: object) -> str | None:
-    """Return a value as text that is the same for equal values and for no others; None where that cannot be."""
-    try:
-        return json.dumps(value, sort_keys=True, default=repr)
-    except (TypeError, ValueError, RecursionError):
-        # Keys of several types; numbers of thousands of digits; lists in lists without end.
-        return None
-
-
-def handed_over(answers: Iterable[Answer], name: str, field: str) -> str:
-    """Return a field of the answers to the check of that name; raises LookupError unless all of them say the same."""
-    named = [answer.raw for answer in answers if answer.check.name == name]
-    values = {_plain_field(value, field) for value in named}
-    if len(values) != 1 or None in values:
-        raise LookupError(f"it needs {field} of {name}, and the answers of this round do not have it")
-    return verdicts.text(values.pop())
-
-
-def _plain_field(value: object, field: str) -> str | int | float | None:
-    found = value.get(field) if isinstance(value, Mapping) else None
-    return found if isinstance(found, (str, int, float)) else None
-
-
-def filled(value: Any, given: Mapping[tuple[str, str], str]) -> Any:
-    """Return arguments with each ``{name.field}`` replaced by what was answered."""
-    if isinstance(value, str):
-        return environment.ANSWER.sub(lambda found: given[found[1], found[2]], value)
-    if isinstance(value, Mapping):
-        return {key: filled(each, given) for key, each in value.items()}
-    return [filled(each, given) for each in value] if isinstance(value, (list, tuple)) else value
+from os_orchestrator import engine, environment, plan, replies, transport
+from os_orchestrator.replies import Answer
 
 
 class Rounds:
@@ -188,12 +81,12 @@ class Gate:
 
     def _ask(self, check: environment.Check, nodes: Iterable[str], before: Iterable[Answer]) -> list[Answer]:
         try:
-            given = {field: handed_over(before, *field) for field in check.needs}
-            kwargs, args = filled(dict(check.kwargs), given), filled(list(check.args), given)
+            given = {field: replies.handed_over(before, *field) for field in check.needs}
+            kwargs, args = replies.filled(dict(check.kwargs), given), replies.filled(list(check.args), given)
             returns = self._bus.call(nodes, check.function, check.timeout, kwargs, args)
         except (LookupError, transport.Unreachable) as error:
             return [Answer(check, node, False, f"could not be asked: {error}") for node in nodes]
-        return judge(check, nodes, returns)
+        return replies.judge(check, nodes, returns)
 
     def _tell(self, number: int, answers: list[Answer]) -> None:
         bad = [answer for answer in answers if not answer.good]
@@ -226,4 +119,4 @@ def _identity(answers: Iterable[Answer]) -> object:
     that cannot be compared is never the same.
     """
     found = [[a.check.function, a.node, a.value.get("identity")] for a in answers if isinstance(a.value, Mapping)]
-    return canonical(found) or object()
+    return replies.canonical(found) or object()

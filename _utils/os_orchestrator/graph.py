@@ -22,7 +22,7 @@ class Box:
         What stands in it: its number and sentence first.
 
     shape
-        ``box`` for a Puppet pass, ``diamond`` for a gate.
+        ``box`` where something is done on nodes, ``diamond`` for a gate or an operator who confirms.
 
     state
         ``left_out``, ``missing`` when one of its nodes is, a deployment's own word, or nothing.
@@ -39,7 +39,7 @@ def boxes(phases: Iterable[Mapping]) -> list[Box]:
     return [
         Box(
             f"phase{phase['number']}",
-            "diamond" if phase["kind"] == "gate" else "box",
+            "diamond" if phase["kind"] in ("gate", "confirm") else "box",
             (f"{phase['number']} {phase['name']}", *_about(phase)),
             _state(phase),
         )
@@ -67,6 +67,8 @@ def _about(phase: Mapping) -> list[str]:
 
 
 def _asked(phase: Mapping) -> str:
+    if phase["kind"] == "confirm":
+        return "waits for an operator"
     rows = phase.get("asked") or phase.get("nodes", ())
     nodes = [row["node"] if isinstance(row, Mapping) else row for row in rows]
     roles = " + ".join(phase["roles"])

@@ -52,3 +52,8 @@ def check() -> None:
     """Raise SystemExit when the operator has asked to stop."""
     if _told:
         raise SystemExit(1)
+
+
+def heeded() -> None:
+    """What the operator has asked for is being done: what that needs may go on."""
+    _told.clear()

@@ -59,6 +59,18 @@ CREATE TABLE interventions (
     deployment TEXT NOT NULL REFERENCES deployments ON DELETE CASCADE, what TEXT NOT NULL, user TEXT NOT NULL,
     at REAL NOT NULL, force INTEGER NOT NULL)
 """,
+    """
+ALTER TABLE interventions ADD COLUMN phase INTEGER;
+ALTER TABLE interventions ADD COLUMN reason TEXT NOT NULL DEFAULT '';
+CREATE TABLE deployed (
+    environment TEXT NOT NULL, role TEXT NOT NULL, node TEXT NOT NULL, at REAL NOT NULL, deployment TEXT NOT NULL,
+    PRIMARY KEY (environment, role, node)) WITHOUT ROWID;
+INSERT OR IGNORE INTO deployed
+    SELECT environment, role.value, node, MIN(runs.ended), deployments.id
+    FROM runs JOIN deployments ON deployments.id = runs.deployment
+    JOIN phases ON phases.deployment = runs.deployment AND phases.number = runs.phase, json_each(phases.roles) AS role
+    WHERE noop = 0 AND verdict IN ('unchanged', 'changed', 'tolerated') GROUP BY environment, role.value, node
+""",
 )
 #: Version of the tables, kept in SQLite's ``user_version``.
 SCHEMA = len(_TABLES)
@@ -253,6 +265,13 @@ class Journal:
             number,
         )
 
+    def phase_waves(self, deployment: str, number: int, waves: list[list[str]]) -> None:
+        """Record which nodes of a phase go before which."""
+        self._do(
+            "UPDATE phases SET settings = json_set(settings, '$.waves', json(?)) WHERE deployment = ? AND number = ?",
+            *(json.dumps(waves), deployment, number),
+        )
+
     def phase_ended(self, deployment: str, number: int, state: str, reason: str = "") -> None:
         """``state`` is ``succeeded``, ``failed`` or ``interrupted``."""
         self._do(
@@ -274,6 +293,12 @@ class Journal:
             )
             took = "SELECT ended - started FROM deployments WHERE id = ?"
             return db.execute(took, (deployment,)).fetchone()[0]
+
+    def interrupted(self, deployment: str, reason: str) -> None:
+        """Record what else is to be known of a deployment that was interrupted, also of one whose process has died."""
+        with self._open() as db:
+            _interrupt(db, deployment, reason)
+            db.execute("UPDATE deployments SET reason = ? WHERE id = ? AND state = 'interrupted'", (reason, deployment))
 
     def runs_started(
         self, deployment: str, phase: int, runs: Iterable[tuple[str, str, int]], passing: int = 1
@@ -359,6 +384,32 @@ class Journal:
             *(deployment, what, at, json.dumps(dict(data))),
         )
 
+    def deployed(self, environment: str, roles: Mapping[str, Iterable[str]], deployment: str) -> None:
+        """
+        Record the nodes that have been deployed now, by role; those known before stay known as of then.
+        """
+        rows = [(environment, role, node, time.time(), deployment) for role, nodes in roles.items() for node in nodes]
+        with self._open() as db:
+            db.execute("BEGIN IMMEDIATE")
+            db.executemany("INSERT OR IGNORE INTO deployed VALUES (?, ?, ?, ?, ?)", rows)
+
+    def forget_others(self, environment: str, roles: Mapping[str, Iterable[str]]) -> None:
+        """Forget which nodes had been deployed that are in their role no more: if they come back, they are new."""
+        present = json.dumps([[role, node] for role, nodes in roles.items() for node in nodes])
+        self._do(
+            "DELETE FROM deployed WHERE environment = ? AND NOT EXISTS (SELECT 1 FROM json_each(?) AS pair"
+            " WHERE role = json_extract(pair.value, '$[0]') AND node = json_extract(pair.value, '$[1]'))",
+            *(environment, present),
+        )
+
+    def decide(self, deployment: str, phase: int, what: str, user: str, reason: str) -> None:
+        """Record an operator's answer to a phase that waits for one: ``what`` is ``confirm`` or ``deny``."""
+        self._do(
+            "INSERT INTO interventions (deployment, what, user, at, force, phase, reason)"
+            " SELECT id, ?, ?, ?, 0, ?, ? FROM deployments WHERE id = ?",
+            *(what, user, time.time(), phase, reason, deployment),
+        )
+
     def ask_to_stop(self, deployment: str, user: str, force: bool) -> None:
         """Record that somebody wants a deployment to end; the process that runs it looks for that."""
         with self._open() as db:
@@ -374,6 +425,25 @@ class Journal:
                 (deployment,),
             ).fetchone()
             return {**row, "force": bool(row["force"])} if row else None
+
+    def answer_given(self, deployment: str, phase: int) -> dict | None:
+        """Return the first answer of an operator to a phase that waits for one: ``what, user, at, reason``, or None."""
+        with self._open() as db:
+            row = db.execute(
+                "SELECT what, user, at, reason FROM interventions"
+                " WHERE deployment = ? AND phase = ? AND what IN ('confirm', 'deny') ORDER BY at LIMIT 1",
+                (deployment, phase),
+            ).fetchone()
+            return dict(row) if row else None
+
+    def known(self, environment: str, before: float | None = None) -> frozenset[tuple[str, str]]:
+        """Return the nodes that have been deployed, by now or before some time: ``(role, node)``."""
+        with self._open() as db:
+            rows = db.execute(
+                "SELECT role, node FROM deployed WHERE environment = ? AND (? IS NULL OR at < ?)",
+                (environment, before, before),
+            ).fetchall()
+            return frozenset((row["role"], row["node"]) for row in rows)
 
     def steps(self, deployment: str, after: int = 0) -> list[dict]:
         """Return the steps of a deployment whose number is above ``after``, in order: ``number, at, what, data``."""
@@ -493,7 +563,8 @@ class Journal:
             if phase["kind"] == "gate":
                 phase["held_since"] = _held_since(db, row["id"], phase["number"])
         interventions = db.execute(
-            "SELECT what, user, at, force FROM interventions WHERE deployment = ? ORDER BY at", (row["id"],)
+            "SELECT what, user, at, force, phase, reason FROM interventions WHERE deployment = ? ORDER BY at",
+            (row["id"],),
         )
         whole["interventions"] = [{**each, "force": bool(each["force"])} for each in interventions]
         return {**whole, "phases": list(phases.values())}

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from os_orchestrator import (
+    confirmation,
     doors,
     engine,
     environment,
@@ -21,8 +22,10 @@ from os_orchestrator import (
     interrupts,
     journal,
     live,
+    passes,
     plan,
     progress,
+    quieting,
     resume,
     transport,
     verdicts,
@@ -47,7 +50,8 @@ class Order:
 
     pillar
         The orchestration's pillar: ``environment``, and if given ``noop``, ``nodes``, ``from_phase``; ``resume`` is the
-        id of the deployment that this one goes on with, ``force`` whether it does so in spite of changes.
+        id of the deployment that this one goes on with, ``force`` whether it does so in spite of changes. A scenario
+        may have words of its own, such as ``role``.
 
     chunks
         The low chunks of the whole scenario.
@@ -65,12 +69,16 @@ class Order:
 
 @dataclass
 class _Session:
-    """What the phases of one deployment share in this process; ``shown`` shows it to who typed the command."""
+    """
+    What the phases of one deployment share in this process; ``shown`` shows it to who typed the command, ``bus`` is
+    there while a phase runs.
+    """
 
     plan: plan.Plan
     deployment: engine.Deployment
     shown: progress.Lines
     stopped: bool = False
+    bus: transport.Bus | None = None
 
 
 @dataclass(frozen=True)
@@ -107,9 +115,19 @@ def load_plan(opts: Mapping, pillar: Mapping, chunks: Iterable[Mapping]) -> plan
             'no environment was named; add pillar=\'{"environment": "NAME"}\','
             " or use salt-run deployment.run NAME SCENARIO"
         )
+    chunks = list(chunks)
     noop = doors.boolean(pillar.get("noop", False), "noop")
-    selection = plan.Selection(doors.strings(pillar.get("nodes"), "nodes"), pillar.get("from_phase"))
+    deployed = _deployed(opts, name, pillar.get("resume")) if plan.asks_for_new(chunks) else frozenset()
+    nodes, role = doors.strings(pillar.get("nodes"), "nodes"), doors.strings(pillar.get("role"), "role")
+    selection = plan.Selection(nodes, pillar.get("from_phase"), role, deployed)
     return plan.build(chunks, load_environment(opts, name), noop=noop, selection=selection)
+
+
+def _deployed(opts: Mapping, name: str, resumes: object) -> frozenset[tuple[str, str]]:
+    """Return the nodes that had been deployed before, as ``(role, node)``; what a resumed deployment did is not it."""
+    record = journal.of(opts)
+    resumed = record.head(str(resumes)) if resumes else None
+    return record.known(name, resume.began(resumed) if resumed else None)
 
 
 def load_environment(opts: Mapping, name: str) -> environment.Environment:
@@ -131,12 +149,12 @@ def run_phase(order: Order, name: str) -> Result:
     claimed.claim(session.plan.environment.name, order.deployment, _door().user)
     try:
         with interrupts.remembered(), transport.Bus(order.opts) as bus, session.shown:
-            session.deployment = _listened(session, bus)
+            session.deployment, session.bus = _listened(session, bus), bus
             return _run_to_its_end(session, phase, bus, order.opts)
     except BaseException as error:
         # Without the bus there is nobody to tell, but the environment must not stay claimed.
         if not session.stopped:
-            session.deployment = dataclasses.replace(session.deployment, sinks=())
+            session.deployment, session.bus = dataclasses.replace(session.deployment, sinks=()), None
             _fail(session, phase, error)
         raise
 
@@ -167,6 +185,8 @@ def _run_to_its_end(session: _Session, phase: plan.Phase, bus: transport.Bus, op
     """Run a phase or leave it out, and end the deployment if it is over with it."""
     _announce(session, phase)
     try:
+        if phase.number == 1:
+            quieting.begin(session.deployment, _door().user, bus)
         result = Result(True, f"left out: {phase.left_out}") if phase.left_out else _run(session, phase, bus, opts)
     except (KeyboardInterrupt, SystemExit):
         return _interrupted(session, phase)
@@ -183,17 +203,37 @@ def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping
     last = deployment.journal.seconds(session.plan.environment.name, session.plan.scenario).get(phase.name)
     told = {"kind": phase.kind, "roles": list(phase.roles), "nodes": list(phase.nodes), "last_seconds": last}
     deployment.tell_of(phase, "phase/started", **told)
-    if phase.kind == "gate":
-        opened, reason = gates.Gate(deployment, phase, bus).run()
-        result = Result(opened, reason or "open", reason=reason)
-    else:
-        outcomes = engine.Pass(deployment, phase, bus, transport.accepted_keys(opts)).run()
-        reason = engine.in_words(outcomes)
-        result = Result(not reason, _comment(outcomes), _changes(outcomes), reason)
+    result = _RUNS.get(phase.kind, _run_over_nodes)(deployment, phase, bus, opts)
+    reason = result.reason
     state = "succeeded" if result.result else "interrupted" if deployment.stopped_by() else "failed"
     deployment.journal.phase_ended(deployment.id, phase.number, state, reason)
     deployment.tell_of(phase, "phase/ended", state=state, reason=reason, seconds=time.monotonic() - began)
     return result
+
+
+def _run_gate(deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping) -> Result:
+    opened, reason = gates.Gate(deployment, phase, bus).run()
+    return Result(opened, reason or "open", reason=reason)
+
+
+def _run_confirmation(deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping) -> Result:
+    confirmed, reason = confirmation.await_answer(deployment, phase, bus)
+    return Result(confirmed, reason, reason=reason)
+
+
+def _run_over_nodes(deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
+    outcomes, warning = passes.run(deployment, phase, bus, transport.accepted_keys(opts))
+    if phase.kind == "puppet" and not (deployment.plan.noop or phase.options["noop"]):
+        roles = deployment.plan.environment.roles
+        good = {node for node, outcome in outcomes.items() if outcome.good}
+        by_role = {role: good.intersection(roles[role].nodes) for role in phase.roles}
+        deployment.journal.deployed(deployment.plan.environment.name, by_role, deployment.id)
+    bad = engine.in_words(outcomes)
+    comment = "\n".join(filter(None, (_comment(outcomes), warning)))
+    return Result(not bad, comment, _changes(outcomes), bad or warning)
+
+
+_RUNS = {"gate": _run_gate, "confirm": _run_confirmation}
 
 
 def _comment(outcomes: Mapping[str, verdicts.Outcome]) -> str:
@@ -220,13 +260,17 @@ def _rehearse(order: Order, name: str) -> Result:
     phase = rehearsed.phase(name)
     if phase.left_out:
         return Result(True, f"would be left out: {phase.left_out}")
+    if phase.kind == "confirm":
+        return Result(None, f"would wait for an operator: {phase.options['message']}")
     with transport.Bus(order.opts) as bus:
         timeout = phase.options.get("ping_timeout", rehearsed.environment.puppet["ping_timeout"])
         missing = engine.present(bus, phase.nodes, transport.accepted_keys(order.opts), timeout)
     if missing:
         return Result(False, "\n".join(f"{node}: missing, {reason}" for node, reason in missing.items()))
-    verb = f"gate {phase.gate.name} would ask" if phase.gate else "would run Puppet on"
-    return Result(None, f"{verb} {', '.join(phase.nodes)}")
+    calling = ", ".join(call.function for call in phase.calls.get("calls", ()))
+    verb = {"gate": "would ask", "call": f"would call {calling} for"}.get(phase.kind, "would run Puppet on")
+    name = f"gate {phase.gate.name} " if phase.gate else ""
+    return Result(None, f"{name}{verb} {', '.join(phase.nodes)}")
 
 
 # -- the deployment around it ------------------------------------------------------------------------------------------
@@ -249,6 +293,8 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
     who = _door()
     environment_name = the_plan.environment.name
     record.claim(environment_name, order.deployment, who.user)
+    roles = the_plan.environment.roles
+    record.forget_others(environment_name, {name: [*role.nodes, *role.excluded] for name, role in roles.items()})
     _record(
         record,
         {
@@ -263,7 +309,8 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
             "arguments": {
                 "excluded": dict(the_plan.environment.excluded),
                 "resumes": earlier.deployment,
-                **{name: order.pillar[name] for name in ("nodes", "from_phase") if order.pillar.get(name)},
+                **({"began": earlier.began} if earlier.began else {}),
+                **{name: order.pillar[name] for name in plan.CHOSEN if order.pillar.get(name)},
             },
         },
         [_row(phase) for phase in the_plan.phases],
@@ -316,8 +363,8 @@ def _settings(phase: plan.Phase) -> dict:
     """Return what an operator who looks at a phase later may want to know of it."""
     if phase.gate:
         return {name: getattr(phase.gate, name) for name in ("name", "successes", "interval", "timeout")}
-    names = ("concurrency", "max_failures", "timeout", "lock_timeout")
-    return {name: phase.options[name] for name in names if name in phase.options}
+    names = ("concurrency", "max_failures", "timeout", "lock_timeout", "canary", "passes", "message")
+    return {name: phase.options[name] for name in names if phase.options.get(name) is not None}
 
 
 def _listened(session: _Session, bus: transport.Bus) -> engine.Deployment:
@@ -364,6 +411,7 @@ def _finish(session: _Session, phase: plan.Phase, result: Result) -> None:
 
 
 def _interrupted(session: _Session, phase: plan.Phase) -> Result:
+    interrupts.heeded()
     session.deployment.journal.phase_ended(session.deployment.id, phase.number, "interrupted")
     sentence = (
         f"interrupted in phase {phase.number}, {phase.name}; the runs on the nodes go on,"
@@ -388,6 +436,8 @@ def _end(session: _Session, state: str, reason: str) -> None:
     """
     session.stopped = True
     deployment, environment_name = session.deployment, session.plan.environment.name
+    if session.bus:
+        quieting.end(deployment, session.bus)
     seconds = deployment.journal.ended(deployment.id, state, reason)
     deployment.journal.release(environment_name, deployment.id)
     title = f"{environment_name} {session.plan.scenario}"

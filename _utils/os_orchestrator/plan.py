@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import salt.minion
 
-from os_orchestrator import doors, environment
+from os_orchestrator import doors, environment, scheduler
 
 #: What a phase's sentence may be followed by, by kind. The rest of a chunk is Salt's.
 ARGUMENTS = {
@@ -29,10 +30,51 @@ ARGUMENTS = {
             "skip_tags",
             "noop",
             "retries",
+            "nodes",
+            "canary",
+            "waves",
+            "passes",
+            "before",
+            "check",
+            "after",
+            "expect",
         )
     ),
     "gate": frozenset(("gate", "checks", "successes", "interval", "timeout", "optional")),
+    "call": frozenset(
+        (
+            "role",
+            "nodes",
+            "calls",
+            "function",
+            "args",
+            "kwargs",
+            "expect",
+            "key",
+            "timeout",
+            "within",
+            "interval",
+            "concurrency",
+            "max_failures",
+            "canary",
+            "waves",
+        )
+    ),
+    "confirm": frozenset(("message", "timeout")),
 }
+#: What of a ``phase.call`` is of the phase, and what of its one call, if that stands in place.
+_OF_A_CALL_PHASE = ("concurrency", "max_failures", "canary", "waves")
+_OF_A_CALL = ("function", "args", "kwargs", "expect", "key", "timeout", "within", "interval")
+#: Every role of an environment, each node once.
+EVERYBODY = "*"
+#: What stands for the roles that the operator names.
+NAMED_ROLE = "{role}"
+#: Which nodes of its role a phase may mean by a word, besides a count or percentage of them: the first ones.
+_NODES = ("all", "new", "named", "rest")
+#: What an operator may say of a deployment that a resumed one has to be told again.
+CHOSEN = ("nodes", "from_phase", "role")
+#: Seconds that an operator has to confirm, unless the scenario says otherwise.
+CONFIRM_WITHIN = 3600
 #: Salt's own keys that leave it to the phases whether a phase runs. `unless`, `retry`, `onfail` and the like would not.
 _ALLOWED = frozenset(("name", "state", "fun", "order", "require", "failhard", "fire_event"))
 
@@ -42,8 +84,14 @@ class Phase:
     """
     One sentence of a scenario.
 
+    kind
+        ``puppet``, ``gate``, ``call`` or ``confirm``.
+
     nodes
-        Those that it runs on (``puppet``) or that its checks ask (``gate``), in order.
+        Those that it runs on (``puppet``), for which it calls (``call``) or that its checks ask (``gate``), in order.
+
+    calls
+        What is called for each node, by part: ``before``, ``check`` and ``after``, or ``calls``.
 
     not_asked
         Nodes of its roles that this deployment leaves out, with the reason.
@@ -61,6 +109,7 @@ class Phase:
     gate: environment.Gate | None = None
     not_asked: Mapping[str, str] = field(default_factory=dict)
     left_out: str = ""
+    calls: Mapping[str, tuple[environment.Call, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -83,10 +132,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Selection:
-    """What an operator asks for less than the whole: some nodes, a later start."""
+    """
+    What an operator asks for less than the whole: some nodes, a later start.
+
+    role
+        The roles that a scenario is about which leaves that to the operator (``role: '{role}'``).
+
+    deployed
+        Each role's nodes that have been deployed before, as ``(role, node)``; the others are new.
+    """
 
     nodes: tuple[str, ...] = ()
     from_phase: str | int | None = None
+    role: tuple[str, ...] = ()
+    deployed: frozenset[tuple[str, str]] = frozenset()
 
 
 def sls_of(scenario: str) -> str:
@@ -117,11 +176,17 @@ def unrenderable(scenario: str, errors: Iterable, opts: Mapping) -> str:
     said = "; ".join(str(error) for error in errors)
     if "No matching sls found" in said:
         roots = ", ".join(opts.get("file_roots", {}).get("base", ()))
-        return (
-            f"there is no scenario {scenario}: {sls_of(scenario)} is in none of the master's file_roots ({roots});"
-            " add the directory that holds orch/ to them"
-        )
+        cure = "write it there"
+        if "." not in scenario:
+            cure = "add the directory that holds orch/ to them, or name one of your own whole, such as site.patch"
+        file = f"{sls_of(scenario).replace('.', '/')}.sls"
+        return f"there is no scenario {scenario}: {file} is in none of the master's file_roots ({roots}); {cure}"
     return f"scenario {scenario} cannot be rendered: {said}"
+
+
+def asks_for_new(chunks: Iterable[Mapping]) -> bool:
+    """Whether a phase of a scenario is about nodes that have not been deployed before."""
+    return any(chunk.get("state") == "phase" and chunk.get("nodes") == "new" for chunk in chunks)
 
 
 def build(
@@ -131,21 +196,36 @@ def build(
     Return the plan of a scenario's low chunks for an environment; raises :class:`doors.Refused` with every mistake,
     a line each.
     """
-    chunks, selection = list(chunks), selection or Selection()
+    selection = selection or Selection()
+    chunks = _with_named_role(list(chunks), selection.role, env)
     ours = [chunk for chunk in chunks if chunk.get("state") == "phase"]
-    mistakes = [] if ours else ["the scenario has no phase; write one as phase.puppet or phase.gate"]
+    mistakes = [] if ours else [f"the scenario has no phase; write one as {_KINDS}"]
     for chunk in ours:
         mistakes += [f"{chunk['__id__']}: {mistake}" for mistake in _mistakes(chunk, env)]
     mistakes += _unordered(chunks, ours) + _unused(ours, env) + _unselectable(selection, ours, env)
     if mistakes:
         raise doors.Refused("\n".join(mistakes))
     first = _first_number(selection.from_phase, ours) or 1
-    phases = tuple(_phase(number, chunk, env, selection, first) for number, chunk in enumerate(ours, 1))
+    phases: list[Phase] = []
+    for number, chunk in enumerate(ours, 1):
+        phases.append(_phase(number, chunk, env, _Choice(selection, ours, phases), first, noop))
     arguments = [
         [chunk["__id__"], chunk["fun"], {key: chunk[key] for key in sorted(_arguments(chunk))}] for chunk in ours
     ]
     digest = hashlib.sha256(json.dumps([env.digest, arguments, noop], sort_keys=True, default=str).encode()).hexdigest()
-    return Plan(scenario_of(chunks), env, phases, noop, digest)
+    return Plan(scenario_of(chunks), env, tuple(phases), noop, digest)
+
+
+def _with_named_role(chunks: list[Mapping], role: tuple[str, ...], env: environment.Environment) -> list[Mapping]:
+    """Return chunks with the roles that the operator names in their place; raises :class:`doors.Refused`."""
+    about = [chunk["__id__"] for chunk in chunks if chunk.get("role") == NAMED_ROLE]
+    if about and not role:
+        raise doors.Refused(
+            f"{about[0]}: it is about a role that is named; name one of {', '.join(env.roles)} with role="
+        )
+    if role and not about:
+        raise doors.Refused(f"role: the scenario says itself which roles it is about; take out role={','.join(role)}")
+    return [{**chunk, "role": list(role)} if chunk.get("role") == NAMED_ROLE else chunk for chunk in chunks]
 
 
 def single(
@@ -174,7 +254,7 @@ def _mistakes(chunk: Mapping, env: environment.Environment) -> list[str]:
     """Return what is wrong with one phase."""
     kind, given = chunk["fun"], _arguments(chunk)
     if kind not in ARGUMENTS:
-        return [f"there is no phase.{kind}; a phase is phase.puppet or phase.gate"]
+        return [f"there is no phase.{kind}; a phase is {_KINDS}"]
     if chunk.get("name") != chunk["__id__"]:
         return ["a phase is named by its sentence alone; remove `name`"]
     known = ARGUMENTS[kind]
@@ -184,22 +264,78 @@ def _mistakes(chunk: Mapping, env: environment.Environment) -> list[str]:
         if key not in known
     ]
     try:
-        return mistakes or (_puppet_mistakes if kind == "puppet" else _gate_mistakes)(given, env)
+        return mistakes or _MISTAKES[kind](given, env)
     except doors.Refused as refused:
         return str(refused).splitlines()
 
 
 def _puppet_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
+    mistakes = _role_mistakes("puppet", given, env)
+    options = {key: value for key, value in given.items() if key not in ("role", "nodes")}
+    mistakes += [f"{m.path}: {m.found}; {m.cure}" for m in environment.phase_mistakes(options)]
+    if mistakes:
+        return mistakes
+    mistakes += _wave_mistakes(options.get("waves"))
+    return mistakes + [m for what in environment.CALLING for m in _calls_mistakes(what, given.get(what), env)]
+
+
+def _call_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
+    mistakes = _role_mistakes("call", given, env)
+    if ("function" in given) == ("calls" in given):
+        return [*mistakes, "phase.call needs either a function or calls"]
+    own = {key: value for key, value in given.items() if key in _OF_A_CALL_PHASE}
+    mistakes += [f"{m.path}: {m.found}; {m.cure}" for m in environment.phase_mistakes(own)]
+    if "calls" in given:
+        alone = [key for key in given if key in _OF_A_CALL]
+        mistakes += [f"{', '.join(alone)} belongs to a function; write it under calls"] if alone else []
+        return mistakes + _wave_mistakes(own.get("waves")) + _calls_mistakes("calls", given["calls"], env)
+    one = [{key: given[key] for key in _OF_A_CALL if key in given}]
+    return mistakes + _wave_mistakes(own.get("waves")) + _calls_mistakes("calls", one, env)
+
+
+def _confirm_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
+    mistakes = [] if isinstance(given.get("message"), str) and given["message"].strip() else ["it needs a message"]
+    doors.number(given.get("timeout", CONFIRM_WITHIN), "timeout", minimum=1)
+    return mistakes
+
+
+def _role_mistakes(kind: str, given: Mapping, env: environment.Environment) -> list[str]:
+    """Return what is wrong with the roles of a phase, and with what it says of their nodes."""
     roles = _roles(given.get("role"))
-    mistakes = [] if roles else ["phase.puppet needs a role"]
+    mistakes = [] if roles else [f"phase.{kind} needs a role"]
     for role in roles:
-        if role not in env.roles:
+        if role not in env.roles and role != EVERYBODY:
             mistakes.append(
                 f"environment {env.name} has no role {role}{doors.did_you_mean(role, env.roles)};"
                 " add it to its roles, empty if it has none"
             )
-    options = {key: value for key, value in given.items() if key != "role"}
-    return mistakes + [f"{m.path}: {m.found}; {m.cure}" for m in environment.phase_mistakes(options)]
+    which = given.get("nodes", "all")
+    is_count = (isinstance(which, int) and not isinstance(which, bool) and which > 0) or (
+        isinstance(which, str) and re.fullmatch(r"(100|[1-9][0-9]?)%", which)
+    )
+    if not is_count and which not in _NODES:
+        mistakes.append(f"nodes is {which!r}; write {', '.join(_NODES)}, a count, or a percentage such as '10%'")
+    return mistakes
+
+
+def _wave_mistakes(waves: object) -> list[str]:
+    named = [key for key in ("size", "grain", "pillar") if key in waves] if isinstance(waves, Mapping) else ["size"]
+    return [] if len(named) == 1 else [f"waves: found {' and '.join(named) or 'none'} of size, grain, pillar; give one"]
+
+
+def _calls_mistakes(what: str, given: object, env: environment.Environment) -> list[str]:
+    """Return what is wrong with calls that a phase names or has in place."""
+    if given is None:
+        return []
+    if isinstance(given, str):
+        near = doors.did_you_mean(given, env.calls)
+        cure = "add them to its calls, [] if it needs none"
+        return [] if given in env.calls else [f"environment {env.name} has no calls {given}{near}; {cure}"]
+    return [
+        f"{what}: {call.function} is called on role {call.role}, which environment {env.name} does not have"
+        for call in environment.calls_from(given)
+        if call.role is not None and call.role not in env.roles
+    ]
 
 
 def _gate_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
@@ -220,6 +356,10 @@ def _gate_mistakes(given: Mapping, env: environment.Environment) -> list[str]:
         for check in _gate(given, env).checks
         if check.role not in env.roles
     ]
+
+
+_MISTAKES = {"puppet": _puppet_mistakes, "gate": _gate_mistakes, "call": _call_mistakes, "confirm": _confirm_mistakes}
+_KINDS = "phase.puppet, phase.gate, phase.call or phase.confirm"
 
 
 def _unordered(chunks: list[Mapping], ours: list[Mapping]) -> list[str]:
@@ -279,6 +419,9 @@ def _unselectable(selection: Selection, ours: list[Mapping], env: environment.En
         for node in selection.nodes
         if node not in known
     ]
+    if not selection.nodes:
+        cure = "it is about nodes that are named; name them with nodes="
+        mistakes += [f"{chunk['__id__']}: {cure}" for chunk in ours if chunk.get("nodes") == "named"]
     if selection.from_phase is not None and _first_number(selection.from_phase, ours) is None:
         names = ", ".join(f"{number} {chunk['__id__']}" for number, chunk in enumerate(ours, 1))
         mistakes.append(f"from_phase: the scenario has no phase {selection.from_phase}; it has {names}")
@@ -297,10 +440,46 @@ def _first_number(from_phase: str | int | None, ours: list[Mapping]) -> int | No
     return int(from_phase) if str(from_phase).isdecimal() and 1 <= int(from_phase) <= len(names) else None
 
 
-def _phase(number: int, chunk: Mapping, env: environment.Environment, selection: Selection, first: int) -> Phase:
+class _Choice:
+    """Which nodes of its roles a phase runs on: as it says itself, and as the operator has chosen."""
+
+    def __init__(self, selection: Selection, ours: list[Mapping], before: Iterable[Phase]):
+        self._selection = selection
+        self._before = {node for phase in before if phase.kind == "puppet" for node in phase.nodes}
+        # In a scenario that is about some nodes, `nodes=` says which those are, and nothing of the others.
+        self._is_about_some = any(chunk.get("nodes") in ("new", "named") for chunk in ours)
+
+    def of(self, which: int | str, env: environment.Environment, roles: Iterable[str], nodes: tuple[str, ...]):
+        """Return the nodes of a phase, and why it has none if that is what it means."""
+        chosen = self._selection.nodes
+        if which in ("new", "named") and chosen:
+            return tuple(node for node in nodes if node in chosen), "none of its nodes was named"
+        if which == "new":
+            known = {node for role, node in self._selection.deployed if role in roles}
+            said = f"role {' and '.join(roles)} of {env.name} has no new nodes; nodes= names some all the same"
+            return tuple(node for node in nodes if node not in known), said
+        if which == "rest":
+            return tuple(node for node in nodes if node not in self._before), "phases before it had all of its nodes"
+        if which != "all":
+            return nodes[: scheduler.size(which, len(nodes))], ""
+        return nodes, ""
+
+    def without(self, nodes: tuple[str, ...]) -> dict[str, str]:
+        """Return the nodes that the operator has left out, with the reason."""
+        if self._is_about_some or not self._selection.nodes:
+            return {}
+        return {node: "not among nodes=" for node in nodes if node not in self._selection.nodes}
+
+
+def _phase(number: int, chunk: Mapping, env: environment.Environment, choice: _Choice, first: int, noop: bool) -> Phase:
     given, name, kind = _arguments(chunk), chunk["__id__"], chunk["fun"]
+    if kind == "confirm":
+        timeout = doors.number(given.get("timeout", CONFIRM_WITHIN), "timeout", minimum=1)
+        left_out = "before from_phase" if number < first else "noop: nothing is changed" if noop else ""
+        options = {"message": given["message"], "timeout": timeout}
+        return Phase(number, name, kind, (), (), options, left_out=left_out)
     gate = _gate(given, env) if kind == "gate" else None
-    roles = tuple(dict.fromkeys(check.role for check in gate.checks)) if gate else _roles(given.get("role"))
+    roles = tuple(dict.fromkeys(check.role for check in gate.checks)) if gate else _those(given.get("role"), env)
     nodes = tuple(dict.fromkeys(node for role in roles for node in env.roles[role].nodes))
     left_out = _left_out(env, roles, nodes, given)
     excluded = {node: f"excluded: {env.excluded[node]}" for role in roles for node in env.roles[role].excluded}
@@ -309,20 +488,34 @@ def _phase(number: int, chunk: Mapping, env: environment.Environment, selection:
         return Phase(number, name, kind, roles, (), {}, gate, {**dict.fromkeys(nodes, before), **excluded}, before)
     if gate:
         return Phase(number, name, kind, roles, nodes, {}, gate, {}, left_out)
-    asked = tuple(node for node in nodes if not selection.nodes or node in selection.nodes)
-    not_asked = {node: "not among nodes=" for node in nodes if node not in asked} | excluded
-    options = env.options(roles, name, {key: value for key, value in given.items() if key != "role"})
-    return Phase(
-        number,
-        name,
-        kind,
-        roles,
-        asked,
-        options,
-        None,
-        not_asked,
-        left_out or ("" if asked else "none of its nodes was asked"),
-    )
+    which = given.get("nodes", "all")
+    meant, none = choice.of(which, env, roles, nodes)
+    not_asked = choice.without(meant)
+    asked = tuple(node for node in meant if node not in not_asked)
+    left_out = left_out or ("" if asked else none or "none of its nodes was asked")
+    if kind == "call":
+        own = {key: given[key] for key in _OF_A_CALL_PHASE if key in given}
+        one = [{key: given[key] for key in _OF_A_CALL if key in given}]
+        calls = {"calls": _calls(given.get("calls", one), env)}
+    else:
+        own = {key: value for key, value in given.items() if key not in ("role", "nodes")}
+        calls = {}
+    options = env.options(roles, name, own)
+    if kind == "call":
+        left_out = left_out or _uncalled(calls["calls"], given, env, noop or options["noop"])
+    else:
+        calls = {what: _calls(options.pop(what), env) for what in environment.CALLING}
+    return Phase(number, name, kind, roles, asked, options, None, not_asked | excluded, left_out, calls)
+
+
+def _those(role: object, env: environment.Environment) -> tuple[str, ...]:
+    """Return the roles of a phase, all of the environment's for ``*``."""
+    roles = _roles(role)
+    return tuple(env.roles) if EVERYBODY in roles else roles
+
+
+def _calls(given: object, env: environment.Environment) -> tuple[environment.Call, ...]:
+    return env.calls[given] if isinstance(given, str) else environment.calls_from(given or [])
 
 
 def _left_out(env: environment.Environment, roles: tuple[str, ...], nodes: tuple[str, ...], given: Mapping) -> str:
@@ -334,6 +527,14 @@ def _left_out(env: environment.Environment, roles: tuple[str, ...], nodes: tuple
     if not nodes:
         return f"role {' and '.join(roles)} of {env.name} has no nodes"
     return ""
+
+
+def _uncalled(calls: tuple[environment.Call, ...], given: Mapping, env: environment.Environment, noop: bool) -> str:
+    """Return why a phase of calls alone calls nothing, or nothing."""
+    if not calls:
+        named = isinstance(given.get("calls"), str)
+        return f"environment {env.name} has nothing to call for {given['calls']}" if named else "it has nothing to call"
+    return "noop: nothing is called" if noop else ""
 
 
 def _gate(given: Mapping, env: environment.Environment) -> environment.Gate:

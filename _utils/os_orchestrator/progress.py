@@ -21,8 +21,9 @@ class Step:
     One thing that has happened in a deployment; in the journal already when it is told here.
 
     what
-        ``deployment/started``, ``phase/started``, ``phase/left_out``, ``node/started``, ``node/noted``,
-        ``node/ended``, ``gate/round``, ``phase/ended``, ``deployment/ended``.
+        ``deployment/started``, ``agents/quiet``, ``agents/restored``, ``phase/started``, ``phase/left_out``,
+        ``pass/started``, ``wave/started``, ``node/started``, ``node/noted``, ``node/ended``, ``pass/ended``,
+        ``gate/round``, ``confirm/asked``, ``confirm/answered``, ``phase/ended``, ``deployment/ended``.
 
     data
         Plain values: ``phase`` and ``name`` (its number and sentence) for all but the deployment's own, ``node``
@@ -92,6 +93,21 @@ def did(verdict: str | None, reason: str, details: Mapping, width: int = 60) -> 
     return ", ".join(words)
 
 
+def drift(details: Mapping, most: int = 5) -> str:
+    """Return in a few words what is, or was, not as it should be: how many resources, and the first of them."""
+    resources = details.get("resources", {})
+    count = resources.get("out_of_sync", 0) or resources.get("changed", 0)
+    named = [str(row.get("resource")) for row in details.get("changes", ())[:most]]
+    more = ", …" if count > len(named) else ""
+    said = counted(count, "resource")
+    return f"{said}: {', '.join(named)}{more}" if named else said
+
+
+def counted(count: int, what: str) -> str:
+    """Return how many there are of something: ``1 node``, ``2 nodes``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def shorten(words: str, width: int) -> str:
     return words if len(words) <= width else words[: width - 1].rstrip() + "…"
 
@@ -139,11 +155,20 @@ class Lines:
         noop = ", noop: nothing is changed" if data["noop"] else ""
         return f"{data['title']}{noop}, by {data['user']}, deployment {data['id']}"
 
+    def _agents_quiet(self, data: Mapping) -> str:
+        return f"agents are kept quiet on {len(data['nodes']) - len(data['refused'])} nodes{_but(data['refused'])}"
+
+    def _agents_restored(self, data: Mapping) -> str:
+        cure = "; salt NODE puppet_agent.unquiet ENVIRONMENT does it" if data["refused"] else ""
+        return (
+            f"agents are as they were on {len(data['nodes']) - len(data['refused'])} nodes{_but(data['refused'])}{cure}"
+        )
+
     def _phase_started(self, data: Mapping) -> str:
         self._width = min(40, max((len(node) for node in data["nodes"]), default=8))
         count = len(data["nodes"])
         on = ", ".join(data["nodes"]) if count <= 6 else f"{count} nodes"
-        return f"{self._head(data)}: {on}"
+        return f"{self._head(data)}: {on}" if on else self._head(data)
 
     def _phase_left_out(self, data: Mapping) -> str:
         return f"{self._head(data)}: left out, {data['reason']}"
@@ -159,6 +184,26 @@ class Lines:
         took = f"{data['seconds']:7.1f} s" if data["seconds"] else " " * 9
         return f"  {data['node']:<{self._width}}  {data['verdict']:<11}{took}  {data['did']}".rstrip()
 
+    def _pass_started(self, data: Mapping) -> str:
+        return f"  pass {data['number']} of at most {data['at_most']}"
+
+    def _pass_ended(self, data: Mapping) -> str:
+        nodes, resources = data["changed"]["nodes"], data["changed"]["resources"]
+        said = f"{counted(resources, 'resource')} of {counted(nodes, 'node')} changed" if nodes else "nothing changed"
+        return f"  pass {data['number']} of at most {data['at_most']}: {said}"
+
+    def _wave_started(self, data: Mapping) -> str:
+        nodes = data["nodes"]
+        on = ", ".join(nodes) if len(nodes) <= 6 else f"{len(nodes)} nodes"
+        return f"  {'canary' if data['canary'] else 'wave'}, {data['wave']} of {data['waves']}: {on}"
+
+    def _confirm_asked(self, data: Mapping) -> str:
+        return f"  waits for an operator until {clock(data['until'])}: {data['message']}; {data['command']}"
+
+    def _confirm_answered(self, data: Mapping) -> str:
+        because = f": {data['reason']}" if data["reason"] else ""
+        return f"  {data['answer']} by {data['user']}{because}"
+
     def _gate_round(self, data: Mapping) -> str:
         if data["good"]:
             return f"  round {data['in_a_row']} of {data['successes']} is good"
@@ -170,6 +215,10 @@ class Lines:
 
     def _deployment_ended(self, data: Mapping) -> str:
         return f"{data['title']} {data['state']} after {duration(data['seconds'])}"
+
+
+def _but(refused: Mapping[str, str]) -> str:
+    return "".join(f", not on {node}: {why}" for node, why in refused.items())
 
 
 class Silent(Lines):

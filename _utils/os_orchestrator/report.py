@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator import journal, masks, progress, stopping, verdicts, why
+from os_orchestrator import environment, journal, masks, progress, stopping, verdicts, why
 from os_orchestrator import plan as planning
 
 
@@ -58,7 +58,14 @@ def _planned(phase: planning.Phase, the_plan: planning.Plan, absent: Mapping[str
         row["options"] = {
             key: _plain(value) for key, value in phase.options.items() if value not in (None, (), [], {}, False)
         }
+        row["calls"] = {what: [_call(call) for call in calls] for what, calls in phase.calls.items() if calls}
     return row
+
+
+def _call(call: environment.Call) -> dict:
+    names = ("function", "role", "key", "timeout", "within", "interval", "always")
+    given = {"args": call.args, "kwargs": dict(call.kwargs), "expect": call.expect}
+    return {**{name: getattr(call, name) for name in names}, **masks.masked(given)}
 
 
 def _plain(value: object) -> object:
@@ -86,6 +93,8 @@ def _head(deployment: Mapping) -> dict:
 def _phase(phase: Mapping) -> dict:
     row = {name: phase[name] for name in ("number", "name", "kind", "roles", "state", "reason", "started", "ended")}
     row["seconds"] = round(phase["ended"] - phase["started"], 3) if phase["ended"] and phase["started"] else None
+    if phase["kind"] == "confirm":
+        return {**row, "message": phase["settings"].get("message", ""), "nodes": []}
     if phase["kind"] == "gate":
         return {**row, "rounds": phase.get("rounds", 0), "answers": phase.get("last", [])}
     runs = {run["node"]: run for run in phase["runs"]}
@@ -118,7 +127,8 @@ def _node(node: str, run: Mapping | None) -> dict:
         "good": verdicts.GOOD.get(run["verdict"], False),
         "did": progress.did(run["verdict"], run["reason"], details, 500) if run["verdict"] else run["note"],
         **{name: run[name] for name in ("reason", "note", "seconds", "attempt", "started", "ended", "run_id")},
-        **{name: details.get(name, []) for name in ("failures", "changes", "slowest")},
+        "pass": run["pass"],
+        **{name: details.get(name, []) for name in ("failures", "changes", "slowest", "calls")},
         "resources": details.get("resources", {}),
     }
 
@@ -139,22 +149,53 @@ def _status(deployment: Mapping) -> dict:
     return {**found, "stands": why.stands(deployment)}
 
 
-def stopped(deployment: Mapping, user: str, force: bool) -> dict:
-    """Return what became of a deployment that ``user`` has asked to stop; ``running`` are the nodes still at work."""
+def stopped(deployment: Mapping, user: str, force: bool, orphans: Mapping[str, str]) -> dict:
+    """
+    Return what became of a deployment that ``user`` has asked to stop; ``running`` are the nodes still at work.
+
+    orphans
+        What became of the runs of one that had been interrupted already (:func:`stopping.end_orphans`).
+    """
     names = ("environment", "scenario", "state", "reason")
     found = {"kind": "stop", "deployment": deployment["id"], **{name: deployment[name] for name in names}}
-    running = list(stopping.going(deployment)) if deployment["state"] == "running" else []
-    return {**found, "user": user, "force": force, "running": running, "text": _stop_text(deployment, running)}
+    running = list(stopping.going(deployment)) if deployment["state"] == "running" else _without_word(orphans)
+    text = _orphans_text(deployment, orphans) if orphans else _stop_text(deployment, running)
+    return {**found, "user": user, "force": force, "running": running, "text": text}
 
 
 def _stop_text(deployment: Mapping, running: list[str]) -> str:
-    title = f"{deployment['environment']} {deployment['scenario']}, deployment {deployment['id']},"
+    title = _title(deployment)
     if deployment["state"] == "succeeded":
         return f"{title} has succeeded before it could be stopped"
     if deployment["state"] != "running":
         return f"{title} is {deployment['state']}: {deployment['reason']}"
     on = f", and waits for {', '.join(running)}" if running else ""
     return f"{title} starts nothing more{on}; salt-run deployment.watch {deployment['environment']} shows its end"
+
+
+def decided(deployment: Mapping, phase: Mapping, what: str, user: str, reason: str) -> dict:
+    """Return what an operator has answered to a phase that waited for that."""
+    answer = "confirmed" if what == "confirm" else "denied"
+    text = f"{deployment['environment']} {deployment['scenario']}, {phase['name']}: {answer} by {user}"
+    found = {"environment": deployment["environment"], "deployment": deployment["id"], "phase": phase["name"]}
+    return {"kind": "decision", **found, "answer": answer, "user": user, "reason": reason, "text": text}
+
+
+def _orphans_text(deployment: Mapping, orphans: Mapping[str, str]) -> str:
+    over = ", ".join(f"{node} {word}" for node, word in orphans.items() if word)
+    silent = ",".join(_without_word(orphans))
+    told = [f"of the runs that were left on its nodes: {over}"] if over else []
+    told += [f"no end was heard of from {silent}, look with: salt -L {silent} puppet_agent.status"] if silent else []
+    told += [] if silent else [f"salt-run deployment.resume {deployment['environment']} goes on from there"]
+    return f"{_title(deployment)} had been interrupted; {'; '.join(told)}"
+
+
+def _title(deployment: Mapping) -> str:
+    return f"{deployment['environment']} {deployment['scenario']}, deployment {deployment['id']},"
+
+
+def _without_word(orphans: Mapping[str, str]) -> list[str]:
+    return [node for node, word in orphans.items() if not word]
 
 
 def unlocked(claim: journal.Claim) -> dict:

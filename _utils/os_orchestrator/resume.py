@@ -17,18 +17,26 @@ _UNHEARD = (None, "lost")
 @dataclass(frozen=True)
 class Earlier:
     """
-    An earlier deployment, by the sentences of its phases.
+    An earlier deployment, by the sentences of its phases and the numbers of their passes.
 
     kept
-        For each phase, the nodes that are good in it, with where that is written.
+        For each pass, the nodes that are good in it, with where that is written.
 
     unheard
-        For each phase, the nodes whose run may still go on, or be over, with its id.
+        For each pass, the nodes whose run may still go on, or be over, with its id.
+
+    confirmed
+        For each phase that an operator has confirmed, by whom and where.
+
+    began
+        When the first deployment of the row began: what it found to be new is new for those that go on with it.
     """
 
     deployment: str = ""
-    kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    unheard: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    kept: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+    unheard: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+    confirmed: Mapping[str, str] = field(default_factory=dict)
+    began: float | None = None
 
 
 #: What a deployment that resumes none has of an earlier one.
@@ -37,17 +45,26 @@ NOTHING = Earlier()
 
 def read(deployment: Mapping) -> Earlier:
     """Return what a deployment leaves, from the journal's record of it (:meth:`journal.Journal.deployment`)."""
-    kept: dict[str, dict[str, str]] = {}
-    unheard: dict[str, dict[str, str]] = {}
+    kept: dict[tuple[str, int], dict[str, str]] = {}
+    unheard: dict[tuple[str, int], dict[str, str]] = {}
+    confirmed: dict[str, str] = {}
     for phase in deployment["phases"]:
-        # The last of each node: of several passes it is the one that counts.
-        for run in {run["node"]: run for run in phase["runs"]}.values():
+        if phase["kind"] == "confirm" and phase["state"] == "succeeded":
+            where = f" (deployment {deployment['id']})"
+            confirmed[phase["name"]] = phase["reason"] + ("" if "(deployment " in phase["reason"] else where)
+        for run in phase["runs"]:
+            key = (phase["name"], run["pass"])
             if verdicts.GOOD.get(run["verdict"], False):
                 where = run["reason"] if run["verdict"] == "kept" else f"{run['verdict']} in {deployment['id']}"
-                kept.setdefault(phase["name"], {})[run["node"]] = where
+                kept.setdefault(key, {})[run["node"]] = where
             elif run["verdict"] in _UNHEARD and run["run_id"]:
-                unheard.setdefault(phase["name"], {})[run["node"]] = run["run_id"]
-    return Earlier(deployment["id"], kept, unheard)
+                unheard.setdefault(key, {})[run["node"]] = run["run_id"]
+    return Earlier(deployment["id"], kept, unheard, confirmed, began(deployment))
+
+
+def began(deployment: Mapping) -> float:
+    """Return when the first deployment began of the row that this one is the last of."""
+    return deployment["arguments"].get("began") or deployment["started"]
 
 
 def refuse_unless_resumable(deployment: Mapping | None, environment: str) -> Mapping:

@@ -20,9 +20,11 @@ GOOD = {
     "unchanged": True,
     "changed": True,
     "tolerated": True,
+    "done": True,
     "kept": True,
     "not_asked": True,
     "failed": False,
+    "drifted": False,
     "no_catalog": False,
     "disabled": False,
     "busy": False,
@@ -35,7 +37,16 @@ GOOD = {
     "interrupted": False,
 }
 #: Those that a node may give about its own run.
-OF_NODES = frozenset(GOOD) - {"kept", "not_asked", "missing", "lost", "skipped", "interrupted"}
+OF_NODES = frozenset(GOOD) - {
+    "done",
+    "drifted",
+    "kept",
+    "not_asked",
+    "missing",
+    "lost",
+    "skipped",
+    "interrupted",
+}
 
 #: Those that a node has for what became of others.
 BECAUSE_OF_OTHERS = frozenset(("skipped", "interrupted"))

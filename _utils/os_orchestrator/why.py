@@ -17,7 +17,10 @@ def stands(deployment: Mapping) -> str:
     if now is None:
         return "between two phases" + _stopped(deployment)
     where = f"phase {now['number']} of {len(phases)}, "
-    said = _gate(now) if now["kind"] == "gate" else _pass(now)
+    if now["kind"] == "confirm":
+        said = _confirmation(deployment, now)
+    else:
+        said = _gate(now) if now["kind"] == "gate" else _pass(now)
     return f"{where}{said}{_stopped(deployment)}"
 
 
@@ -33,6 +36,12 @@ def _pass(phase: Mapping) -> str:
     words = [f"{done} of {total} nodes done", *([f"{going} run"] if going else [])]
     words += [f"{total - done - going} wait"] if total > done + going else []
     return f"{phase['name']}: {', '.join(words)}, since {progress.clock(phase['started'])}"
+
+
+def _confirmation(deployment: Mapping, phase: Mapping) -> str:
+    settings, until = phase["settings"], progress.clock(phase["started"] + phase["settings"]["timeout"])
+    command = f"salt-run deployment.confirm {deployment['id']}"
+    return f"{phase['name']}: waits for an operator until {until}: {settings['message']}; {command}"
 
 
 def _gate(phase: Mapping) -> str:
@@ -57,7 +66,9 @@ def _stopped_by(deployment: Mapping) -> Mapping | None:
 
 
 def _runs(phase: Mapping) -> dict[str, Mapping]:
-    return {run["node"]: run for run in phase["runs"]}
+    """Return the runs of the pass that is the last so far."""
+    last = max((run["pass"] for run in phase["runs"]), default=1)
+    return {run["node"]: run for run in phase["runs"] if run["pass"] == last}
 
 
 def waits_for(deployment: Mapping, phase: Mapping, node: str) -> str:
@@ -72,10 +83,23 @@ def waits_for(deployment: Mapping, phase: Mapping, node: str) -> str:
         return f"phase {now['number']}, {now['name']}" if now else "the phases before"
     if not runs:
         return "the answers of all nodes to a ping"
-    return _start(deployment, phase, runs)
+    return _start(deployment, phase, runs, node)
 
 
-def _start(deployment: Mapping, phase: Mapping, runs: Mapping[str, Mapping]) -> str:
+def _wave_before(phase: Mapping, runs: Mapping[str, Mapping], node: str) -> str:
+    """Return the wave that has to end before the one of a node may start, or nothing."""
+    waves = phase["settings"].get("waves", [])
+    own = next((number for number, wave in enumerate(waves) if node in wave), 0)
+    for number, wave in enumerate(waves[:own]):
+        left = [each for each in wave if each not in runs or runs[each]["verdict"] is None]
+        if left:
+            what = "the canary" if number == 0 and phase["settings"].get("canary") else f"wave {number + 1}"
+            more = f" and {len(left) - 3} more" if len(left) > 3 else ""
+            return f"{what} of {len(waves)}: {', '.join(left[:3])}{more}"
+    return ""
+
+
+def _start(deployment: Mapping, phase: Mapping, runs: Mapping[str, Mapping], node: str) -> str:
     """Return what keeps a node of the present phase from being started."""
     by, settings = _stopped_by(deployment), phase["settings"]
     if by:
@@ -84,4 +108,7 @@ def _start(deployment: Mapping, phase: Mapping, runs: Mapping[str, Mapping]) -> 
     allowed = scheduler.allowance(settings.get("max_failures", 0), len(phase["nodes"]))
     if bad > allowed:
         return f"nothing: {bad} failed, {allowed} may (max_failures)"
+    before = _wave_before(phase, runs, node)
+    if before:
+        return before
     return f"a place: {settings['concurrency']} run at once" if settings.get("concurrency") else "a place"

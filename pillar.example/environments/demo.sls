@@ -26,3 +26,5 @@ environments:
         successes: 2
         interval: 1
         timeout: 60
+    # What goes with a node in day two's scenarios: nothing here, there is no balancer.
+    calls: {drain: [], health: [], restore: [], deactivate: [], gone: []}

@@ -16,6 +16,8 @@ environments:
       compute: {target: 'cmp*.example.com', count: 4}
       # `endpoint: []` where a hardware balancer does it: its phase is then shown as left out.
       endpoint: [lb1.example.com]
+      # Where PuppetDB is told that a node is gone (orch/remove_compute.sls): one node.
+      puppet_server: [puppet1.example.com]
 
       # OpenStack Swift (orch/swift.sls).
       storage:
@@ -43,6 +45,11 @@ environments:
       Primary controller is installed:
         # Replication cannot start before the other controller is there. Only these may fail, nothing else.
         may_fail: ['Exec[start-slave]', 'Mysql_replication[*]']
+
+      # Ten compute nodes are changed at once, never two racks; see docs/scenarios.md.
+      Nodes are changed wave by wave:
+        waves: {grain: rack, max_failures: 0}
+        concurrency: 10
 
     # What must hold, steadily, before the next phase starts.
     gates:
@@ -92,3 +99,27 @@ environments:
             role: endpoint
             kwargs: {backend: nova_api, count: 3}
         successes: 3
+
+      # min_part_hours have passed since the last rebalance, before storage nodes are added.
+      rebalance:
+        checks:
+          - function: swift_ring.may_rebalance
+            role: ring_builder
+        interval: 60
+        timeout: 7200
+
+    # What goes with a node in day two's scenarios (rolling, configure, remove_compute); [] where a site needs none.
+    calls:
+      drain:
+        - {function: haproxy_endpoint.drain, role: endpoint, args: ['{node}']}
+        - {function: haproxy_endpoint.drained, role: endpoint, args: ['{node}'], expect: true, within: 300}
+      health:
+        - {function: network.connect, args: [localhost, 8774], key: result, expect: true, within: 60}
+      # Back in service, and HAProxy's own check of it succeeds.
+      restore:
+        - {function: haproxy_endpoint.enable, role: endpoint, args: ['{node}']}
+        - {function: haproxy_endpoint.up, role: endpoint, args: ['{node}'], expect: true, within: 60}
+      deactivate:
+        - {function: puppetdb_node.deactivate, role: puppet_server, args: ['{node}'], timeout: 120}
+      gone:
+        - {function: haproxy_endpoint.gone, role: endpoint, args: ['{node}'], expect: true, within: 30}

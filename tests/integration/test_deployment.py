@@ -272,24 +272,6 @@ def test_a_part_of_a_scenario_is_said_to_be_partial(site):
     assert site.last()["partial"] is True
 
 
-def test_every_command_gives_one_json_document(site, house, tmp_path):
-    site.deploy("deployment.run", "swift")
-    for arguments in (
-        ["deployment.plan", site.name, "swift"],
-        ["deployment.plan", site.name, "swift", "graph=dot"],
-        ["deployment.status", site.name],
-        ["deployment.history"],
-        ["deployment.show", "last"],
-        ["deployment.report", "last", site.name, f"path={tmp_path}"],
-        ["environment.list"],
-        ["environment.show", site.name],
-        ["environment.validate", site.name],
-    ):
-        result = house.salt_run(*arguments)
-        assert result.returncode == 0, arguments
-        assert isinstance(result.data, dict), arguments
-
-
 def test_a_second_deployment_of_the_environment_is_told_whose_it_is(site, house, started):
     first = started("deployment.run", site.name, "swift")
 

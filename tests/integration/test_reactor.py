@@ -40,7 +40,7 @@ def blocks(page):
 @pytest.fixture(scope="module")
 def told(open_house, file_root, repository, webhook, tmp_path_factory):
     """A house whose master has the reactor of the page, told of this webhook."""
-    configuration, sls, _mail = blocks("events.md")
+    configuration, sls = blocks("events.md")
     place = tmp_path_factory.mktemp("reactor") / "deployment_ended.sls"
     place.write_text(sls.replace("http://127.0.0.1:8080", webhook[0]))
     (tag,) = re.findall(r"'(.*)':", configuration)

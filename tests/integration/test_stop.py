@@ -1,7 +1,9 @@
 """Ending a deployment from another terminal, and taking the claim of a dead one away."""
 
 import json
+import os
 import re
+import signal
 
 import pytest
 
@@ -76,6 +78,49 @@ def test_a_gate_is_stopped_while_it_waits(site, house, started):
     assert (stop.returncode, first.returncode) == (0, 1)
     assert "The writer is ready: interrupted" in out
     assert set(site.ran()) == {"n1", "n2"}
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_force_ends_the_runs_that_an_interrupted_deployment_has_left(site, house, started, ending):
+    site.hold("n1")
+    site.hold("n2")
+    first = started("deployment.run", site.name, "swift", seconds=0)
+    os.killpg(first.pid, ending)
+    first.communicate(timeout=30)
+
+    refused = house.salt_run("deployment.stop", site.name, out=None)
+    stop = house.salt_run("deployment.stop", site.name, "force=True")
+
+    assert refused.returncode == 2
+    assert "its runs on n1, n2 may go on; end them with: salt-run deployment.stop" in refused.stdout
+    assert stop.returncode == 0, stop.stdout
+    assert stop.data["answer"]["running"] == []
+    assert "of the runs that were left on its nodes: n1 killed, n2 " in stop.data["answer"]["text"]
+    assert not house.puppets("n1")
+    assert not house.puppets("n2")
+    shown = site.shown()
+    assert (shown["state"], verdicts(shown["phases"][0])["n1"]) == ("interrupted", "killed")
+    assert "root ended its runs on the nodes" in shown["reason"]
+
+    site.let_all_go()
+    resumed = house.salt_run("deployment.resume", site.name)
+    assert resumed.returncode == 0, resumed.stdout
+    assert verdicts(resumed.data["answer"]["phases"][0]) == {"n1": "changed", "n2": "changed"}
+
+
+def test_force_says_on_which_node_a_run_may_go_on(site, house, started):
+    site.hold("n1")
+    first = started("deployment.run", site.name, "swift", seconds=0)
+    first.kill()
+    first.wait()
+    house.stop_minion("n1")
+
+    stop = house.salt_run("deployment.stop", site.name, "force=True", "wait=5")
+
+    assert stop.returncode == 1
+    assert stop.data["answer"]["running"] == ["n1"]
+    assert "no end was heard of from n1, look with: salt -L n1 puppet_agent.status" in stop.data["answer"]["text"]
+    assert house.puppets("n1")
 
 
 @pytest.mark.parametrize("command", ["stop", "unlock"])

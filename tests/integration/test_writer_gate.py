@@ -66,6 +66,7 @@ def test_compute_nodes_wait_until_they_reach_the_writer_that_the_monitor_named(h
     vip.lead_to(db2)
     house.pillar("writer", ENVIRONMENT)
     ran = tmp_path / "ran"
+    ran.touch()
     for node in ("n1", "n2", "n3", "n4"):
         house.manifest(node, f"exec {{ '/bin/sh -c \"echo {node} >> {ran}\"': }}")
 
@@ -85,4 +86,4 @@ def test_compute_nodes_wait_until_they_reach_the_writer_that_the_monitor_named(h
 
     assert f"writer is on db1 ({VIP}), but this node reaches server 2 there: is the address on two nodes?" in waited
     assert deployment.returncode == 0, out
-    assert {"n3", "n4"} <= set(ran.read_text().split())
+    assert set(ran.read_text().split()) == {"n1", "n2", "n3", "n4"}, out

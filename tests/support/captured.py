@@ -6,7 +6,7 @@ from os_orchestrator.node import folder, request, supervisor
 
 FILES = Path(__file__).resolve().parents[1] / "unit/node/captured"
 ASKED = {"noop": None, "tags": None, "skip_tags": None, "puppet_environment": None, "may_fail": None, "mode": None}
-ASKED |= {"timeout": 3600, "lock_timeout": 600, "show_diff": False, "manifest": None}
+ASKED |= {"timeout": 3600, "lock_timeout": 600, "show_diff": False, "manifest": None, "quiet_owner": None}
 
 
 def asked(**arguments):

@@ -16,7 +16,17 @@ from pathlib import Path
 from unittest import mock
 
 import yaml
-from os_orchestrator import engine, environment, gates, journal, orchestration, progress, transport
+from os_orchestrator import (
+    confirmation,
+    engine,
+    environment,
+    errands,
+    gates,
+    journal,
+    orchestration,
+    progress,
+    transport,
+)
 
 OUTCOMES = {
     path.stem: json.loads(path.read_text())
@@ -76,6 +86,10 @@ class Node:
 
     checks
         What it answers to other functions: ``f(now)``, by name; it raises LookupError to say nothing.
+
+    does
+        The same for functions whose answer is in their arguments: ``f(now, *args, **kwargs)``; it raises RuntimeError
+        to fail with that text.
     """
 
     name: str
@@ -86,6 +100,7 @@ class Node:
     latency: float = 0.05
     says: tuple | None = None
     checks: dict = field(default_factory=dict)
+    does: dict = field(default_factory=dict)
     made: dict = field(default_factory=dict, init=False)
     jobs: dict = field(default_factory=dict, init=False)
     sent: int = field(default=0, init=False)
@@ -95,7 +110,7 @@ class Node:
         end = start if end is None else end
         return end < self.dead and not any(begin <= end and start < until for begin, until in self.down)
 
-    def hear(self, bus, jid, function, kwargs):
+    def hear(self, bus, jid, function, kwargs, args=()):
         if not self.is_up(bus.now):
             return
         if function == "test.ping":
@@ -108,6 +123,15 @@ class Node:
         elif function in self.checks:
             with contextlib.suppress(LookupError):
                 self._answer(bus, jid, bus.now, self.checks[function](bus.now), 0)
+        elif function in self.does:
+            with contextlib.suppress(LookupError):
+                self._do(bus, jid, function, args, kwargs)
+
+    def _do(self, bus, jid, function, args, kwargs):
+        try:
+            self._answer(bus, jid, bus.now, self.does[function](bus.now, *args, **kwargs), 0)
+        except RuntimeError as error:
+            self._answer(bus, jid, bus.now, f"ERROR: {error}", 1)
 
     def _run(self, bus, jid, run_id, noop):
         if run_id not in self.made:
@@ -144,6 +168,7 @@ class Bus(transport.Bus):
         self._jids = (f"j{number}" for number in itertools.count(1))
         self._order = itertools.count()
         self._events = []
+        self._acts = []
         for when, event in noise:
             self.later(when, event)
         for node in nodes:
@@ -159,6 +184,13 @@ class Bus(transport.Bus):
 
     def fire(self, tag, data):
         self.fired.append((tag, data))
+        for what, seconds, act in self._acts:
+            if data["what"] == what:
+                self.later(self.now + seconds, lambda act=act: act(data))
+
+    def when(self, what, seconds, act):
+        """Let somebody do something so long after a step was told: ``act(event)``."""
+        self._acts.append((what, seconds, act))
 
     @property
     def now(self):
@@ -174,7 +206,7 @@ class Bus(transport.Bus):
         self.published.append((self.now, nodes, function, dict(kwargs or {})))
         for node in nodes:
             if node in self.nodes:
-                self.nodes[node].hear(self, jid, function, kwargs or {})
+                self.nodes[node].hear(self, jid, function, kwargs or {}, args)
         return jid
 
     def forget(self, jid):
@@ -189,7 +221,7 @@ class Bus(transport.Bus):
         self.clock.now = max(self.clock.now, when + 1000.0)
         if isinstance(event, BaseException):
             raise event
-        return event
+        return event() if callable(event) else event
 
     def asked(self, function):
         """Return when whom was asked for what, of one function."""
@@ -199,7 +231,7 @@ class Bus(transport.Bus):
     def time(self):
         """Let the master's rooms live in the time of this bus."""
         with contextlib.ExitStack() as stack:
-            for room in (engine, gates, journal, orchestration, progress, transport):
+            for room in (confirmation, engine, errands, gates, journal, orchestration, progress, transport):
                 stack.enter_context(mock.patch.object(room, "time", self.clock))
             yield self
 
@@ -324,7 +356,7 @@ def ready_since(when):
     return {WRITER: answer}
 
 
-def small_site(root, ready=20, roles=None, exclude=None, scripts=None, **options):
+def small_site(root, ready=20, roles=None, exclude=None, scripts=None, calls=None, **options):
     """Return a master for SCENARIO: two controllers, two compute nodes, a hardware balancer as the endpoint."""
     definition = {
         "roles": {"controller": ["ctl1", "ctl2"], "compute": ["cmp1", "cmp2"], "endpoint": [], **(roles or {})},
@@ -338,6 +370,7 @@ def small_site(root, ready=20, roles=None, exclude=None, scripts=None, **options
                 "timeout": 30,
             }
         },
+        "calls": calls or {},
     }
     runs = {"ctl2": [("unchanged", 3)]}
     scripts = {"ctl1": {"checks": ready_since(ready)}, "ctl2": {"checks": ready_since(0)}, **(scripts or {})}
@@ -345,6 +378,73 @@ def small_site(root, ready=20, roles=None, exclude=None, scripts=None, **options
     names = dict.fromkeys(node for nodes in listed for node in nodes if node not in definition["exclude"])
     nodes = [Node(name, **{"runs": runs.get(name, [("changed", 10)]), **scripts.get(name, {})}) for name in names]
     return Master(root, definition, *nodes, **options)
+
+
+#: A change that goes through the compute nodes wave by wave, each taken out of the balancer and put back.
+ROLLING = """
+The change comes to compute nodes in waves:
+  phase.puppet:
+    - role: compute
+    - canary: 1
+    - waves: {size: 2, max_failures: 0}
+    - before: drain
+    - check: well
+    - after: put_back
+
+Somebody has looked at them:
+  phase.confirm:
+    - message: do instances start on the new compute nodes?
+    - timeout: 40
+    - require:
+      - phase: The change comes to compute nodes in waves
+
+Compute nodes say what they run:
+  phase.call:
+    - role: compute
+    - function: service.status
+    - args: [nova-compute]
+    - expect: true
+    - require:
+      - phase: Somebody has looked at them
+
+Nothing is left to change:
+  phase.puppet:
+    - role: compute
+    - passes: {until: clean, at_most: 3}
+    - require:
+      - phase: Compute nodes say what they run
+"""
+CALLS = {
+    "drain": [{"function": "haproxy.disable_server", "role": "endpoint", "args": ["{node}"]}],
+    "well": [{"function": "nova.ready", "expect": True, "within": 30, "interval": 10}],
+    "put_back": [{"function": "haproxy.enable_server", "role": "endpoint", "args": ["{node}"]}],
+}
+
+
+def well_since(when):
+    """Return what a compute node says to whether it is well: that it is from some second on."""
+    return {"nova.ready": lambda now: now >= when, "service.status": lambda _: True}
+
+
+def rolling_site(root, scripts=None, answer=None, **options):
+    """
+    Return a master for ROLLING: four compute nodes behind a balancer; a second run of Puppet changes nothing.
+
+    answer
+        What an operator answers half a minute after he was asked, and the reason; nothing unless given.
+    """
+    common = {"runs": [("changed", 10), ("unchanged", 4)], "checks": well_since(0)}
+    compute, scripts = ["cmp1", "cmp2", "cmp3", "cmp4"], scripts or {}
+    balancer = {f"haproxy.{verb}_server": lambda now, server: f"{server} is set" for verb in ("enable", "disable")}
+    scripts = {node: {**common, **scripts.get(node, {})} for node in compute} | {"lb1": {"does": balancer}}
+    roles = {"controller": [], "compute": compute, "endpoint": ["lb1"]}
+    master = small_site(root, roles=roles, scripts=scripts, calls=CALLS, **options)
+    if answer:
+        what, reason = answer
+        master.bus.when(
+            "confirm/asked", 30, lambda told: master.journal.decide(told["deployment"], 2, what, "bob", reason)
+        )
+    return master
 
 
 #: What may become of a deployment of the small site, by name: the options of :func:`small_site` and the pillar.
@@ -369,12 +469,24 @@ DEPLOYMENTS = {
     "interrupted": ({"noise": [(32, KeyboardInterrupt())]}, {}),
     "many": ({"roles": {"compute": [f"cmp{number}.example.com" for number in range(1, 8)]}}, {}),
 }
+#: The same of the rolling site.
+ROLLED = {
+    "rolling": ({"answer": ("confirm", "two started")}, {}),
+    "denied": ({"answer": ("deny", "nova-compute logs errors")}, {}),
+    "unconfirmed": ({}, {}),
+    "unwell": ({"scripts": {"cmp3": {"checks": well_since(1000)}}}, {}),
+    "canary": ({"scripts": {"cmp1": {"runs": [("failed", 5)]}}}, {}),
+    "unclean": ({"scripts": {"cmp2": {"runs": [("changed", 10)]}}, "answer": ("confirm", "")}, {}),
+    "drained": ({"noise": [(40, KeyboardInterrupt())], "scripts": {"cmp4": {"checks": well_since(1000)}}}, {}),
+}
+DEPLOYMENTS |= ROLLED
 DEPLOYMENT = "20261123000000000000"
 
 
 def deployed(root, name):
-    """Return the master of the small site after one of its deployments."""
+    """Return the master of the small or the rolling site after one of its deployments."""
     options, pillar = DEPLOYMENTS[name]
-    master = small_site(root, **options)
-    master.deploy(SCENARIO, DEPLOYMENT, **pillar)
+    site, scenario = (rolling_site, ROLLING) if name in ROLLED else (small_site, SCENARIO)
+    master = site(root, **options)
+    master.deploy(scenario, DEPLOYMENT, **pillar)
     return master

@@ -1,11 +1,12 @@
 """docs/json.md says what the commands print: each field with its type, and nothing else."""
 
 import pytest
-from nodes import DEPLOYMENT, DEPLOYMENTS, SCENARIO, chunks, deployed, small_site
+from nodes import DEPLOYMENT, DEPLOYMENTS, ROLLING, SCENARIO, chunks, deployed, rolling_site, small_site
 from os_orchestrator import journal, plan, report
 from tables import fields, is_of
 
 PAGE = fields("json.md")
+MORE = {"gate": "More of a gate", "confirm": "More of a confirmation"}
 
 
 def described(*headings):
@@ -29,7 +30,7 @@ def test_a_deployment_is_as_described(name, tmp_path):
     found = report.summary(record.deployment(DEPLOYMENT))
     holds(found, "deployment.run, resume, puppet, watch, show")
     for phase in found["phases"]:
-        holds(phase, "A phase", "More of a gate" if phase["kind"] == "gate" else "More of a Puppet phase")
+        holds(phase, "A phase", MORE.get(phase["kind"], "More of a phase over nodes"))
     for node in the_nodes(found):
         holds(node, "A node", *(["More of a node that has been started"] if "run_id" in node else []))
     history = report.history(record.deployments())
@@ -48,16 +49,34 @@ def test_the_status_is_as_described(tmp_path):
         holds(node, "A node", *started, "More of its nodes")
 
 
-def test_a_plan_is_as_described(tmp_path):
-    built = plan.build(chunks(SCENARIO), small_site(tmp_path).environment({}, "prod"))
+@pytest.mark.parametrize(("site", "scenario"), [(small_site, SCENARIO), (rolling_site, ROLLING)])
+def test_a_plan_is_as_described(tmp_path, site, scenario):
+    built = plan.build(chunks(scenario), site(tmp_path).environment({}, "prod"))
     found = report.plan(built, {"cmp1": "no answer"}, {"Controllers are installed": 4.0})
     holds(found, "deployment.plan")
     for phase in found["phases"]:
-        kind = "gate" if phase["kind"] == "gate" else "Puppet phase"
-        holds(phase, "A phase of a plan", f"More of a {kind} of a plan")
+        more = "More of a gate of a plan" if phase["kind"] == "gate" else "More of any other phase of a plan"
+        holds(phase, "A phase of a plan", more)
 
 
 def test_what_ends_a_deployment_is_as_described(tmp_path):
     found = deployed(tmp_path, "good").journal.deployment(DEPLOYMENT)
-    holds(report.stopped(found, "bob", False), "deployment.stop")
+    holds(report.stopped(found, "bob", False, {}), "deployment.stop")
     holds(report.unlocked(journal.Claim("prod", "1", "alice", 4711, 5.0, False)), "deployment.unlock")
+
+
+def test_what_an_operator_has_answered_is_as_described(tmp_path):
+    found = deployed(tmp_path, "rolling").journal.deployment(DEPLOYMENT)
+    holds(report.decided(found, found["phases"][1], "confirm", "bob", ""), "deployment.confirm, deny")
+    intervention = {"what": "confirm", "user": "bob", "force": False, "phase": 2, "reason": "two started"}
+    assert found["interventions"] == [{**intervention, "at": found["phases"][1]["ended"]}]
+
+
+def test_a_call_is_as_described(tmp_path):
+    found = report.summary(deployed(tmp_path, "rolling").journal.deployment(DEPLOYMENT))
+    calls = [call for node in the_nodes(found) for call in node["calls"]]
+    assert {call["what"] for call in calls} == {"before", "check", "after", "calls"}
+    described_as = PAGE["More of a node that has been started"]
+    assert "calls" in described_as
+    for call in calls:
+        assert list(call) == ["what", "function", "nodes", "good", "said", "seconds", "times"]

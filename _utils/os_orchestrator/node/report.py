@@ -22,6 +22,9 @@ SKIPPED = (
     "Skipping resources in class because of failed class dependencies",
 )
 
+# Puppet adds to some messages where the resource stands; its row says so anyway.
+WHERE = re.compile(r" \(file: [^()]+, line: \d+(, column: \d+)?\)$")
+
 
 def _dicts(values):
     """Return the dictionaries among a list's elements or a dictionary's values."""
@@ -122,7 +125,8 @@ def _row(status, message):
 def _failure(status, logs):
     said = [event.get("message") for event in _dicts(status.get("events")) if event.get("status") == "failure"]
     said += [each.get("message") for each in _errors(logs) if each.get("source") == _place(status)]
-    return _row(status, said[0] if said else "failed, and its report does not say why")
+    row = _row(status, said[0] if said else "failed, and its report does not say why")
+    return {**row, "message": WHERE.sub("", row["message"])} if row["file"] else row
 
 
 def _skipped(statuses, logs):

@@ -23,6 +23,7 @@ RUN_ID = (
     re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}"),
     "up to 128 letters, digits and . _ - (a letter or digit first)",
 )
+OWNER = (re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"), "up to 128 letters, digits and . _ -")
 TAG = (re.compile(r"[A-Za-z0-9_:.-]+"), "letters, digits and _ : . -")
 ENVIRONMENT = (re.compile(r"[a-z0-9_]+"), "small letters, digits and _")
 
@@ -52,6 +53,12 @@ def matching(name, value, kind):
 def _path(name, value):
     is_right = isinstance(value, str) and value.startswith("/") and value.isprintable()
     return checked(name, value, is_right, "an absolute path")
+
+
+def message(value):
+    """Refuse what Puppet could take for an option, or a log for two lines."""
+    is_right = isinstance(value, str) and re.fullmatch(r"[^\W-].*", value) and value.isprintable()
+    return checked("message", value, is_right, "one line that says why, and begins with a letter or digit")
 
 
 def _tags(name, value):
@@ -88,7 +95,7 @@ def build(settings, run_id, arguments):
     manifest = (arguments["manifest"] or settings.get("manifest")) if mode == "apply" else arguments["manifest"]
     wanted = "the file or folder that mode=apply applies (or set puppet_agent:manifest), and only there"
     checked("manifest", manifest, (mode == "apply") is bool(manifest), wanted)
-    environment = arguments["puppet_environment"]
+    environment, owner = arguments["puppet_environment"], arguments["quiet_owner"]
     return {
         "run_id": run_id,
         "mode": mode,
@@ -101,6 +108,7 @@ def build(settings, run_id, arguments):
         "show_diff": _flag("show_diff", arguments["show_diff"]),
         "timeout": seconds("timeout", arguments["timeout"], 1),
         "lock_timeout": seconds("lock_timeout", arguments["lock_timeout"], 0),
+        "quiet_owner": matching("quiet_owner", owner, OWNER) if owner else None,
         "requested": supervisor.now(),
     }
 

@@ -27,6 +27,9 @@ START_TIMEOUT, LOCK_INTERVAL = 60, 1
 # Bytes, and characters.
 OUTPUT_LIMIT, EXIT_SPACE, LINE = 256 << 10, 4 << 10, 300
 
+# Where Puppet's lock of a disabled agent names those who keep it quiet; Puppet reads its disabled_message alone.
+QUIET = "quiet"
+
 PATH = "/opt/puppetlabs/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
@@ -64,11 +67,11 @@ def end_record(**known):
 # The files of a run
 
 
-def write(path, value):
+def write(path, value, mode=0o600):
     """Write JSON so that a reader finds the old file or the whole new one."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as handle:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as handle:
             json.dump(value, handle)
             handle.flush()
             os.fsync(handle.fileno())
@@ -146,6 +149,15 @@ def lock_holder(lock):
     # Puppet's own rule.
     is_puppet = ("ruby" in name and "puppet" in command) or re.search(r"puppet(-.*)?$", name)
     return {"lock": str(lock), "pid": pid, "command": command} if is_puppet else None
+
+
+def quiet_owners(lock):
+    """Return who keeps the agent quiet, as ``{owner: {"message", "since"}}``: nobody if the lock is a person's."""
+    found = (read(Path(lock)) or {}).get(QUIET)
+    found = found if isinstance(found, dict) else {}
+    return {
+        owner: each for owner, each in found.items() if isinstance(each, dict) and isinstance(each.get("message"), str)
+    }
 
 
 def holder_text(holder):
@@ -251,14 +263,14 @@ def _run_in_turn(folder, request, state):
 def _run_past_locks(folder, request, state, deadline):
     """Start Puppet, again whenever it was turned away by the lock of another one."""
     while True:
-        if (message := _disabled_message(request["state_dirs"])) is not None:
+        if (message := _disabled_message(request)) is not None:
             return end_record(ended_by="disabled", holder=message)
         locks = (lock_holder(f"{each}/agent_catalog_run.lock") for each in request["state_dirs"])
         holder = next(filter(None, locks), None)
         if holder is None:
             with contextlib.suppress(OSError):
                 _note(folder, state, phase="running", waiting_for=None)
-            ended = _run_once(request)
+            ended = _run_once(request, [*request["command"], *_past_quiet(folder, request)])
             lock = lock_in_the_way(ended["exit_code"], read_output(folder)) if request["mode"] == "agent" else None
             if lock is None or ended["ended_by"]:
                 return ended
@@ -268,12 +280,19 @@ def _run_past_locks(folder, request, state, deadline):
         os.truncate(folder / "output.log", 0)
 
 
-def _disabled_message(state_dirs):
-    """Return why the agent is disabled, for ``puppet apply`` does not ask; None if it is enabled."""
-    for path in (Path(each, "agent_disabled.lock") for each in state_dirs):
-        if path.exists():
+def _disabled_message(request):
+    """Return why the agent is disabled, for ``puppet apply`` does not ask; None if it is not, or quiet for this run."""
+    for path in (Path(each, "agent_disabled.lock") for each in request["state_dirs"]):
+        if path.exists() and request["quiet_owner"] not in quiet_owners(path):
             return text((read(path) or {}).get("disabled_message", "no reason given"))
     return None
+
+
+def _past_quiet(folder, request):
+    """Return the option with which an agent runs that is quiet for this run: it looks for a lock that nobody makes."""
+    lock = request["quiet_lock"]
+    is_own = request["mode"] == "agent" and lock and request["quiet_owner"] in quiet_owners(lock)
+    return [f"--agent_disabled_lockfile={folder}/agent_disabled.lock"] if is_own else []
 
 
 def _take(lock):
@@ -300,7 +319,7 @@ def _wait_for(folder, state, holder, is_free, deadline, interval=LOCK_INTERVAL):
     return end_record(ended_by="lock", holder=holder_text(holder))
 
 
-def _run_once(request):
+def _run_once(request, command):
     """Run Puppet to its end, its own or the one that it is given at its timeout."""
     began, started = time.monotonic(), now()
     prctl = ctypes.CDLL(None).prctl
@@ -314,9 +333,9 @@ def _run_once(request):
 
     options = {"stdin": subprocess.DEVNULL, "env": environment(), "cwd": "/", "umask": 0o022}
     try:
-        puppet = subprocess.Popen(request["command"], preexec_fn=become_ordinary, **options)
+        puppet = subprocess.Popen(command, preexec_fn=become_ordinary, **options)
     except OSError as error:
-        return end_record(error=f"{request['command'][0]} cannot be started: {error.strerror}")
+        return end_record(error=f"{command[0]} cannot be started: {error.strerror}")
     status, ended_by = _await(puppet.pid, request["timeout"])
     code = None if status is None else os.waitstatus_to_exitcode(status)
     end = {"signal": -code} if code is not None and code < 0 else {"exit_code": code}

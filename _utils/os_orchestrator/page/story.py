@@ -102,6 +102,8 @@ def problems(phase: Mapping, state: str) -> list[dict]:
     """
     if phase["kind"] == "gate":
         return _held_gate(phase)
+    if phase["kind"] == "confirm":
+        return _unconfirmed(phase)
     groups: dict[tuple, dict] = {}
     for node in phase["nodes"]:
         if node["good"] or not (node["verdict"] or (node["started"] and state != "running")):
@@ -125,6 +127,13 @@ def problems(phase: Mapping, state: str) -> list[dict]:
         )
         group["nodes"].append(node["node"])
     return sorted(groups.values(), key=lambda group: group["verdict"] in verdicts.BECAUSE_OF_OTHERS)
+
+
+def _unconfirmed(phase: Mapping) -> list[dict]:
+    if phase["state"] != "failed":
+        return []
+    told = {"phase": phase["name"], "number": phase["number"], "verdict": "not confirmed", "reason": phase["reason"]}
+    return [{**told, "nodes": [], "failures": [], "log": [], "telling": []}]
 
 
 def _held_gate(phase: Mapping) -> list[dict]:

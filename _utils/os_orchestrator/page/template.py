@@ -168,7 +168,8 @@ PAGE = """\
 {% elif phase.state == 'planned' %}<span class="where">not started</span>
 {% else %}<b class="{{ phase.state }}">{{ phase.state }}</b>
 <span class="where">{{ phase.seconds|duration ~ ', ' if phase.seconds is not none }}
-{{- count(phase.nodes|length, 'node') if phase.kind == 'puppet' else count(phase.rounds, 'round') }}</span>
+{{- phase.reason if phase.kind == 'confirm' else
+  count(phase.rounds, 'round') if phase.kind == 'gate' else count(phase.nodes|length, 'node') }}</span>
 {% endif %}</h3>
 {% if charts[phase.name] %}{{ chart(charts[phase.name]) }}{% endif %}
 {% if phase.kind == 'gate' and phase.stretches %}
@@ -178,7 +179,7 @@ PAGE = """\
 <span class="where">{{ (stretch.until - stretch.since)|duration if stretch.rounds > 1 }}</span></li>
 {% endfor %}
 </ol></details>
-{% elif phase.kind == 'puppet' and phase.state not in ('left_out', 'planned') %}
+{% elif phase.kind in ('puppet', 'call') and phase.state not in ('left_out', 'planned') %}
 {% set bad = phase.nodes|rejectattr('good')|list %}
 {% set tolerated = phase.nodes|selectattr('verdict', 'equalto', 'tolerated')|list %}
 {% set good = phase.nodes|selectattr('good')|rejectattr('verdict', 'equalto', 'tolerated')|list %}

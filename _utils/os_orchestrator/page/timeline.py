@@ -117,9 +117,10 @@ class Timeline:
         chart = Chart(_ROW, lines=self._lines())
         for span, row in drawn:
             self._phase_bar(chart, span, row)
-        if drawn[-1][1]["kind"] == "puppet":
+        kind = drawn[-1][1]["kind"]
+        if kind in ("puppet", "call"):
             self._nodes(chart, drawn)
-        else:
+        elif kind == "gate":
             for span, row in drawn:
                 self._gate(chart, span, row)
             chart.words.append(Words(self._left - 8, _ROW + 11, "rounds", "name", "end"))
@@ -277,7 +278,7 @@ def _gutter(parts: Iterable[Mapping]) -> float:
         len(node) - len(common_domain(row["asked"]))
         for part in parts
         for row in part["phases"]
-        if row["kind"] == "puppet"
+        if row["kind"] in ("puppet", "call")
         for node in row["asked"]
     ]
     least, most = _LEFT

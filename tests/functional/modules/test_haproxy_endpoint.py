@@ -2,16 +2,15 @@
 
 import contextlib
 import http.server
-import subprocess
 import threading
 
+import balancer
 import gate
 import mariadb
 import pytest
 from salt.exceptions import CommandExecutionError, SaltInvocationError
 
-HAPROXY = mariadb.program("haproxy")
-pytestmark = pytest.mark.skipif(not HAPROXY, reason="not installed: haproxy (Debian's haproxy)")
+pytestmark = pytest.mark.skipif(not balancer.HAPROXY, reason=balancer.MISSING)
 NETWORK = mariadb.network()
 CONFIGURATION = """
 global
@@ -57,15 +56,8 @@ def compute_node(address):
 @pytest.fixture(scope="module")
 def minion(tmp_path_factory):
     root = tmp_path_factory.mktemp("haproxy")
-    (root / "haproxy.cfg").write_text(CONFIGURATION.format(socket=root / "s", network=NETWORK))
-    command = [HAPROXY, "-db", "-f", str(root / "haproxy.cfg")]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        mariadb.wait_until((root / "s").exists, what="HAProxy's stats socket")
+    with balancer.haproxy(root, CONFIGURATION.format(socket=root / "s", network=NETWORK)):
         yield gate.Minion(root / "minion", haproxy_endpoint={"socket": str(root / "s")})
-    finally:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture
@@ -131,7 +123,7 @@ def test_all_servers_can_be_shown(minion):
         "placement": ["cmp1"],
         "empty": [],
     }
-    assert listed["placement"]["cmp1"] == {"status": "no check", "check": ""}
+    assert listed["placement"]["cmp1"] == {"status": "no check", "check": "", "sessions": 0, "state": "ready"}
 
 
 def test_a_node_without_haproxy_is_told_in_one_sentence(minion, ready):

@@ -14,6 +14,7 @@ def test_a_node_tells_how_its_puppet_is(node):
         "puppet_version": subprocess.check_output(["puppet", "--version"], text=True).strip(),
         "enabled": True,
         "disabled_message": None,
+        "quiet": [],
         "applying": False,
         "lock": None,
         "runs": [],

@@ -1,7 +1,11 @@
 """Rings made by swift-ring-builder, as the nodes of a cluster have them."""
 
+import os
+import pwd
+import re
 import shutil
 import subprocess
+import tempfile
 
 import gate
 import pytest
@@ -107,3 +111,85 @@ def test_a_device_without_weight_gets_no_partitions(ask, nodes, tmp_path):
     build(tmp_path, "object", zip(NODES, ("100", "100", "0"), strict=True), replicas=2)
     nodes["idle"] = tmp_path
     assert gate.codes(ask("idle", rings="object", addresses=NODES[2])) == ["no_partitions"]
+
+
+def test_a_ring_that_was_just_rebalanced_may_not_move_its_partitions_yet(ask, nodes, tmp_path):
+    later = tmp_path / "later"
+    shutil.copytree(nodes["builder"], later)
+    nodes["later"] = later
+    soon = ask("later", "may_rebalance")
+    assert gate.codes(soon) == ["too_soon"]
+    assert re.match(
+        r"the account ring may move its partitions in 0:5\d:\d\d \(min_part_hours 1\): wait until then$",
+        soon["reasons"][0]["message"],
+    )
+    assert 0 < soon["observed"]["object"]["seconds"] <= soon["seconds"] <= 3600
+    builder(later, "object", "add", "r1z4-10.0.0.24:6200/d1", "100")
+    builder(later, "object", "rebalance", good=(1,))
+    assert gate.codes(ask("later", "holds", hosts="10.0.0.24", rings="object")) == ["not_member"]
+    for ring in ("account", "container", "object"):
+        builder(later, ring, "pretend_min_part_hours_passed")
+    answer = ask("later", "may_rebalance")
+    assert (answer["ready"], answer["seconds"], answer["identity"]) == (True, 0, "account container object")
+    assert answer["observed"]["object"] == {"min_part_hours": 1.0, "seconds": 0}
+    builder(later, "object", "rebalance")
+    assert ask("later", "holds", hosts="10.0.0.24", rings="object")["ready"] is True
+
+
+def test_a_ring_of_many_hours_tells_its_days(ask, nodes, tmp_path):
+    build(tmp_path, "object", [(node, "100") for node in NODES])
+    builder(tmp_path, "object", "set_min_part_hours", "50")
+    nodes["days"] = tmp_path
+    answer = ask("days", "may_rebalance", rings="object")
+    assert 49 * 3600 < answer["seconds"] <= 50 * 3600
+    assert "in 2 days, 1:5" in answer["reasons"][0]["message"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give a file away")
+def test_a_builder_file_is_read_as_its_owner(ask, nodes):
+    nobody = pwd.getpwnam("nobody")
+    # Above pytest's own directories, which are for root alone.
+    with tempfile.TemporaryDirectory() as place:
+        for builder_file in nodes["builder"].glob("*.builder"):
+            os.chown(shutil.copy(builder_file, place), nobody.pw_uid, nobody.pw_gid)
+        os.chown(place, nobody.pw_uid, nobody.pw_gid)
+        nodes["nobody"] = place
+        assert gate.codes(ask("nobody", "may_rebalance")) == ["too_soon"]
+        assert os.stat(f"{place}/backups").st_uid == nobody.pw_uid
+
+
+def test_a_builder_that_cannot_be_asked_is_told_in_one_sentence(ask, nodes, monkeypatch):
+    answer = ask("st1", "may_rebalance", rings="object")
+    assert gate.codes(answer) == ["no_builder"]
+    assert "object.builder is not there: ask the ring builder's node" in answer["reasons"][0]["message"]
+    (nodes["st1"] / "object.builder").write_text("torn")
+    answer = ask("st1", "may_rebalance", rings="object")
+    assert (gate.codes(answer), answer["seconds"]) == (["bad_builder"], None)
+    assert "object.builder exited 2 and said: Ring Builder file is invalid" in answer["reasons"][0]["message"]
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    assert gate.codes(ask("st1", "may_rebalance", rings="object")) == ["no_swift"]
+
+
+def test_the_rings_of_every_node_hold_the_hosts_that_were_added(ask, nodes, tmp_path):
+    answer = ask("proxy", "holds", hosts=NODES)
+    assert (answer["reasons"], answer["digest"]) == ([], ask("st1", "digest"))
+    assert answer["observed"]["object"][NODES[0]] == ["d1 at 10.0.0.21:6200, 64 partitions"]
+    assert ask("proxy", "holds", hosts=f"{NODES[0]}/d1,{NODES[1]}")["ready"] is True
+    missing = ask("proxy", "holds", hosts=[f"{NODES[0]}/d2", "10.0.0.24"], rings="object")
+    assert [each["message"] for each in missing["reasons"]] == [
+        f"no device of {who} is in the object ring: run the ring builder after {who} has exported"
+        for who in ("10.0.0.21/d2", "10.0.0.24")
+    ]
+    build(tmp_path, "object", zip(NODES, ("100", "100", "0"), strict=True), replicas=2)
+    nodes["idle"] = tmp_path
+    assert gate.codes(ask("idle", "holds", hosts=NODES, rings="object")) == ["no_partitions"]
+    (nodes["st1"] / "object.ring.gz").unlink()
+    answer = ask("st1", "holds", hosts=NODES)
+    assert (gate.codes(answer), answer["digest"]) == (["no_ring"], None)
+
+
+def test_a_host_is_found_by_its_name(ask, nodes, tmp_path):
+    build(tmp_path, "object", [("127.0.0.1", "100"), (NODES[0], "100"), (NODES[1], "100")])
+    nodes["named"] = tmp_path
+    assert ask("named", "holds", hosts="localhost", rings="object")["ready"] is True
+    assert gate.codes(ask("named", "holds", hosts="nowhere.invalid", rings="object")) == ["not_member"]

@@ -6,6 +6,8 @@ import puppet_agent
 import pytest
 import salt.exceptions
 
+OFFERED = {"run", "start", "wait", "stop", "status", "last_run", "enable", "disable", "quiet", "unquiet"}
+
 
 @pytest.mark.parametrize("run_id", ["", ".", "..", "../x", "-x", "a/b", "a b", "x" * 129, "ü", 5, ["a"], "a\n"])
 def test_a_run_id_cannot_leave_its_place(run_id, monkeypatch):
@@ -16,11 +18,11 @@ def test_a_run_id_cannot_leave_its_place(run_id, monkeypatch):
 
 def test_these_are_the_functions_that_salt_offers():
     offered = {name for name, _ in inspect.getmembers(puppet_agent, inspect.isroutine) if not name.startswith("_")}
-    assert offered == {"run", "start", "wait", "stop", "status", "last_run", "enable", "disable"}
+    assert offered == OFFERED
 
 
 def test_every_function_that_salt_offers_is_documented():
-    for name in ("run", "start", "wait", "stop", "status", "last_run", "enable", "disable"):
+    for name in OFFERED:
         function = getattr(puppet_agent, name)
         assert f"puppet_agent.{name}" in function.__doc__.partition("CLI Example")[2]
         undocumented = [each for each in inspect.signature(function).parameters if each not in function.__doc__]

@@ -131,5 +131,8 @@ def test_a_wrong_name_is_refused(node, rings):
         swift_ring.ready(member="yes")
     with pytest.raises(SaltInvocationError):
         swift_ring.ready(addresses=5)
+    for hosts in ("", [], None, 5, ["/"], [1]):
+        with pytest.raises(SaltInvocationError, match="is no list of hosts"):
+            swift_ring.holds(hosts)
     with pytest.raises(SaltInvocationError, match="is no digest"):
         swift_ring.ready(digest="{builder.digest}")

@@ -27,6 +27,18 @@ def test_a_report_tells_what_failed_where_and_why():
     assert digest["changes"] == [{"resource": "File[/srv/site/before]", "message": "created"}]
 
 
+def test_a_failure_has_its_place_once():
+    why = (
+        "change from 'directory' to 'file' failed: Could not set 'file' on ensure: Is a directory - Is a directory: /a"
+    )
+    status = {"resource": "File[/a]", "file": "/srv/site/init.pp", "line": 12}
+    event = {"status": "failure", "message": f"{why} (file: /srv/site/init.pp, line: 12)"}
+    row = report._failure({**status, "events": [event]}, [])
+    assert (row["message"], row["file"], row["line"]) == (why, "/srv/site/init.pp", 12)
+    unplaced = report._failure({"resource": "File[/a]", "events": [event]}, [])
+    assert unplaced["message"] == event["message"]
+
+
 def test_resources_skipped_by_tag_are_no_failures():
     digest, _ = captured.report("tagged")
     assert digest["resources"]["skipped"] == 9

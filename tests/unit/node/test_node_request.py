@@ -53,6 +53,8 @@ def test_the_command_of_apply_ends_with_its_manifest():
         ({"may_fail": [""]}, "may_fail=['']"),
         ({"may_fail": 5}, "may_fail=5"),
         ({"mode": "solo"}, "mode='solo'"),
+        ({"quiet_owner": "a b"}, "quiet_owner='a b'"),
+        ({"quiet_owner": 5}, "quiet_owner=5"),
         ({"mode": "apply"}, "manifest=None"),
         ({"manifest": "/etc/site.pp"}, "manifest='/etc/site.pp'"),
         ({"mode": "apply", "manifest": "site.pp"}, "manifest='site.pp'"),

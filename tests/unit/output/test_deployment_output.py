@@ -1,13 +1,14 @@
 """What an operator reads: golden texts of small deployments, and what holds for any."""
 
 import importlib.util
+import os
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nodes import DEPLOYMENT, DEPLOYMENTS, SCENARIO, Clock, chunks, deployed, small_site
+from nodes import DEPLOYMENT, DEPLOYMENTS, ROLLING, SCENARIO, Clock, chunks, deployed, rolling_site, small_site
 from os_orchestrator import plan, report
 
 HERE = Path(__file__).parent
@@ -103,6 +104,61 @@ def test_a_plan_says_what_is_special_about_a_phase(tmp_path):
         "    without tags: neutron\n"
         "    tried again: no_catalog 2 times\n"
     ) in text
+
+
+def test_a_plan_says_how_a_change_goes_through_its_nodes(tmp_path):
+    built = plan.build(chunks(ROLLING), rolling_site(tmp_path).environment({}, "prod"))
+    assert shown(report.plan(built, {"cmp3": "it has no accepted key; see salt-key -L"}, {})) == (
+        "prod compute: 4 phases\n"
+        "\n"
+        " 1. The change comes to compute nodes in waves\n"
+        "    compute: cmp1, cmp2, cmp3, cmp4\n"
+        "    1 first, as the canary\n"
+        "    in waves of 2, 0 may fail in each\n"
+        "    before: haproxy.disable_server {node} on endpoint\n"
+        "    check: nova.ready is true, within 30.0 s\n"
+        "    after: haproxy.enable_server {node} on endpoint\n"
+        "    missing: cmp3\n"
+        " 2. Somebody has looked at them\n"
+        "    waits 40.0 s for an operator: do instances start on the new compute nodes?\n"
+        " 3. Compute nodes say what they run\n"
+        "    compute: cmp1, cmp2, cmp3, cmp4\n"
+        "    calls: service.status nova-compute is true\n"
+        "    missing: cmp3\n"
+        " 4. Nothing is left to change\n"
+        "    compute: cmp1, cmp2, cmp3, cmp4\n"
+        "    passes until one changes nothing, 3 at most\n"
+        "    missing: cmp3\n"
+        "\n"
+        "Missing now:\n"
+        "  cmp3: it has no accepted key; see salt-key -L"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"waves": "25%"}, "in waves of 25%"),
+        ({"waves": {"grain": "rack"}}, "in waves by grain rack"),
+        ({"waves": {"pillar": "site:rack", "max_failures": 1}}, "in waves by pillar site:rack, 1 may fail in each"),
+        ({"canary": "10%"}, "10% first, as the canary"),
+        ({"passes": 2}, "2 passes"),
+        ({"expect": "unchanged"}, "must be unchanged"),
+        ({"check": [{"function": "a.b", "key": "x:y", "expect": 5}]}, "check: a.b: x:y is 5"),
+        ({"after": [{"function": "a.b", "kwargs": {"n": 1}, "always": True}]}, "after: a.b n=1, always"),
+    ],
+)
+def test_a_plan_says_each_of_these_in_a_line(tmp_path, arguments, said):
+    built = plan.single(rolling_site(tmp_path).environment({}, "prod"), "compute", arguments, noop=False)
+    assert f"\n    {said}" in shown(report.plan(built, {}, {}))
+
+
+def test_a_plan_shows_no_secrets_of_its_calls(tmp_path):
+    call = {"function": "a.b", "kwargs": {"password": "hunter2"}}
+    built = plan.single(rolling_site(tmp_path).environment({}, "prod"), "compute", {"before": [call]}, noop=False)
+    found = report.plan(built, {}, {})
+    assert "hunter2" not in str(found)
+    assert "before: a.b password=********" in shown(found)
 
 
 def test_a_plan_says_what_each_gate_will_ask_and_shows_no_secrets(tmp_path):
@@ -201,6 +257,29 @@ def test_of_many_failures_three_are_told(tmp_path):
     assert "and 6 more\n" in text
 
 
+def test_what_is_longer_than_its_column_stands_below(tmp_path):
+    found = summary(deployed(tmp_path, "failed"))
+    node = found["phases"][2]["nodes"][1]
+    path = f"/srv/{'deep/' * 12}init.pp"
+    node["failures"] = [{"resource": "File[a]", "message": "boom", "file": path, "line": 7, "tolerated": False}]
+    node["did"] = "File[a]: boom"
+    lines = shown(found).splitlines()
+    at = lines.index("    cmp2  failed          2.8 s")
+    assert lines[at + 1 : at + 2] == [f"        File[a]: boom ({path}:7)"]
+
+
+def test_a_terminal_that_is_narrower_gets_shorter_lines(tmp_path):
+    found = summary(deployed(tmp_path, "failed"))
+    for columns, most in ((80, 80), (20, 60), (200, 100)):
+        with mock.patch.object(outputter.os, "get_terminal_size", return_value=os.terminal_size((columns, 24))):
+            assert most - 20 < max(map(len, shown(found).splitlines())) <= most
+
+
+def test_a_deployment_that_goes_on_with_another_says_so_below_its_title(tmp_path):
+    found = {**summary(deployed(tmp_path, "good")), "resumes": "20261122230000000000"}
+    assert shown(found).splitlines()[1:3] == ["  resumes 20261122230000000000", ""]
+
+
 words = st.lists(st.text(alphabet="abc-/[]:", min_size=1, max_size=12), max_size=40).map(" ".join)
 hidden = words | st.sampled_from(["\x1b[2J", "a\nb", "\r\n", "\u202e", "\x9b31m", "\x00", "\t", "\u2028x"])
 
@@ -222,13 +301,21 @@ def test_no_line_is_wider_than_100_columns_and_none_has_control_characters(said,
             "state": "failed",
             "answers": [{"check": "a.b", "node": node, "good": False, "said": said}] * count,
         },
+        {**common, "kind": "confirm", "state": "running", "reason": "", "message": said, "nodes": []},
+        {**common, "kind": "puppet", "state": "succeeded", "nodes": []},
     ]
     head = {"id": "1", "environment": "prod", "scenario": "x", "user": said, "door": "d", "noop": True, "partial": True}
     head |= {"state": "failed", "reason": said, "started": 1.0, "ended": 9.0, "excluded": {node: said}}
     arguments = {"args": [said], "kwargs": {"a": said}}
+    timing = {"timeout": 60, "within": 30, "interval": 5, "always": True}
     planned_phases = [
         {**common, "kind": "puppet", "nodes": [node] * count, "not_asked": {node: said}, "missing": {node: said}}
-        | {"last_seconds": 4000.0, "options": {"may_fail": [said] * count, "concurrency": 1}},
+        | {"last_seconds": 4000.0, "options": {"may_fail": [said] * count, "concurrency": 1}}
+        | {
+            "calls": {"before": [{"function": "a.b", "role": name, "key": said, "expect": said, **timing, **arguments}]}
+        },
+        {**common, "kind": "confirm", "nodes": [], "not_asked": {}, "missing": {}, "last_seconds": None}
+        | {"options": {"message": said, "timeout": 60}},
         {**common, "kind": "gate", "nodes": [node], "not_asked": {}, "missing": {}, "last_seconds": None}
         | {"gate": {"name": name, "successes": 1, "interval": 5, "timeout": 300}}
         | {"checks": [{"function": "a.b", "role": name, "expect": said, "key": said, "asks": 1, **arguments}]},

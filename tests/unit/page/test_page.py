@@ -138,6 +138,18 @@ def test_every_deployment_has_a_page(name, tmp_path):
         assert all(node in read.text for node in phase["nodes"] if phase["started"])
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("rolling", "confirmed by bob: two started"),
+        ("denied", "denied by bob: nova-compute logs errors"),
+        ("rolling", "Compute nodes say what they run succeeded 0.1 s, 4 nodes"),
+    ],
+)
+def test_a_page_says_who_has_confirmed_it_and_what_was_called(name, said, tmp_path):
+    assert said in " ".join(Reader(rendered(deployed(tmp_path, name).journal)).text.split())
+
+
 def test_a_running_deployment_has_a_page_that_says_so(tmp_path):
     record = deployed(tmp_path, "interrupted").journal
     with record._open() as db:

@@ -31,6 +31,20 @@ def test_a_story_is_plain_data_and_says_what_the_summary_says(name, tmp_path):
     assert bool(told["problems"]) is (told["state"] != "succeeded")
 
 
+@pytest.mark.parametrize(
+    ("name", "number", "verdict", "nodes", "said"),
+    [
+        ("denied", 2, "not confirmed", [], "denied by bob: nova-compute logs errors"),
+        ("unconfirmed", 2, "not confirmed", [], "nobody has confirmed it within 40.0 s"),
+        ("unwell", 1, "failed", ["cmp3"], "check: nova.ready on cmp3: answered false, within 30 s"),
+    ],
+)
+def test_a_change_that_was_not_confirmed_or_is_not_well_is_a_problem(tmp_path, name, number, verdict, nodes, said):
+    problem = of(tmp_path, name)["problems"][0]
+    assert (problem["number"], problem["verdict"], problem["nodes"]) == (number, verdict, nodes)
+    assert problem["reason"] == said
+
+
 def test_a_deployment_that_the_journal_does_not_know_has_none(failed):
     assert story.read(failed, "42") is None
 

@@ -177,7 +177,7 @@ NODE = "write a minion id, or {target: ...} in place of the list for a pattern"
         ({**roles(), "rols": {}}, "environments:prod: unknown key 'rols'; write 'roles'"),
         (
             {**roles(), "x": 1},
-            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, phases, gates",
+            "environments:prod: unknown key 'x'; known are roles, exclude, puppet, quiet_agents, phases, gates, calls",
         ),
         ({"rolse": {}}, "environments:prod: unknown key 'rolse'; write 'roles'"),
         ({"roles": 1}, "environments:prod:roles: found 1; write a mapping of roles to their nodes"),
@@ -330,7 +330,7 @@ def test_what_belongs_to_nodes_and_not_to_a_phase_is_no_option_of_phases(option)
         (
             {"checks": [{**CHECK, "expect": ["a"]}]},
             ":checks:0:expect",
-            "found a list; write true, equal, a text or number, or {value: ...}",
+            "found a list; write true, done, equal, a text or number, or {value: ...}",
         ),
         ({"checks": [{**CHECK, "expect": {"val": 1}}]}, ":checks:0:expect", "unknown key 'val'; write 'value'"),
         ({"checks": [CHECK], "successes": 0}, ":successes", "found 0; write a whole number from 1 to 1000"),
@@ -449,7 +449,12 @@ def test_an_unknown_environment_is_refused_with_those_that_there_are():
     with pytest.raises(doors.Refused) as refused:
         environment.pick(found, "prd")
     assert str(refused.value) == "there is no environment 'prd' (did you mean 'prod'?); there are demo, prod"
-    with pytest.raises(doors.Refused, match="the pillar defines none"):
+    with pytest.raises(doors.Refused) as refused:
+        environment.pick(found, "shop")
+    assert str(refused.value) == (
+        "there is no environment 'shop'; there are demo, prod; a new one must be named in the pillar's top file, too"
+    )
+    with pytest.raises(doors.Refused, match="the pillar defines none; a new one must be named"):
         environment.pick({}, "prod")
 
 

@@ -78,7 +78,7 @@ def _is_whole(found):
         assert not gate.checks or gate.successes * gate.interval <= gate.timeout
         assert all(check.role in found.roles for check in gate.checks)
     options = found.options(found.roles, "compute", {})
-    assert set(options) == set(environment_schema.PUPPET_DEFAULTS)
+    assert set(options) == set(environment_schema.PUPPET_DEFAULTS) | set(environment_schema.WAY_DEFAULTS)
     json.dumps([options, found.puppet, found.phases])
 
 

@@ -55,7 +55,7 @@ def test_retries_may_name_every_bad_verdict_of_a_run():
 
 
 def test_what_a_scenario_may_say_of_a_phase_an_environment_may_say_too():
-    assert set(DEFINITIONS["phase"]["properties"]) == plan.ARGUMENTS["puppet"] - {"role"}
+    assert set(DEFINITIONS["phase"]["properties"]) == plan.ARGUMENTS["puppet"] - {"role", "nodes"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes import Bus, Node, Record, Sink
-from os_orchestrator import engine, environment, gates, plan, transport
+from os_orchestrator import engine, environment, gates, plan, replies, transport
 
 ASK = "mysql_mmm.writer_ready"
 PROBE = "mysql_endpoint.ready"
@@ -34,7 +34,7 @@ def nested(depth):
 
 @pytest.mark.parametrize("value", [True, {"ready": True}, {"result": True}, {"ready": True, "reasons": []}])
 def test_true_is_true_or_says_so(value):
-    assert gates.satisfies(check(), value, 0)
+    assert replies.satisfies(check(), value, 0)
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_true_is_true_or_says_so(value):
      {"ready": False, "result": False}, {"result": None}, {"success": True}, "ERROR: boom", math.nan],
 )  # fmt: skip
 def test_nothing_else_is_true(value):
-    assert not gates.satisfies(check(), value, 0)
+    assert not replies.satisfies(check(), value, 0)
 
 
 @pytest.mark.parametrize("retcode", [1, 2, -1, None, True, False, "0", "", 0.0, [], {}])
 @pytest.mark.parametrize(("expect", "value"), [(True, True), ("equal", 5), (5, 5), ({"value": "x"}, "x")])
 def test_a_job_that_did_not_end_with_0_satisfies_nothing(expect, value, retcode):
-    assert gates.satisfies(check(expect=expect), value, 0)
-    assert not gates.satisfies(check(expect=expect), value, retcode)
+    assert replies.satisfies(check(expect=expect), value, 0)
+    assert not replies.satisfies(check(expect=expect), value, retcode)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_job_that_did_not_end_with_0_satisfies_nothing(expect, value, retcode)
     ids=lambda value: None if isinstance(value, (bool, str)) else type(value).__name__,
 )
 def test_a_value_is_the_one_that_is_expected_in_type_too(expect, value, satisfied):
-    assert gates.satisfies(check(expect=expect), value, 0) is satisfied
+    assert replies.satisfies(check(expect=expect), value, 0) is satisfied
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_a_value_is_the_one_that_is_expected_in_type_too(expect, value, satisfie
     ],
 )
 def test_a_key_leads_to_a_part_of_the_answer(key, value, part):
-    assert gates.chosen(check(key=key), value) == part
+    assert replies.chosen(check(key=key), value) == part
 
 
 # -- all the answers to one check ----------------------------------------------------------------------------------
 
 
 def judged(the_check, nodes, **answers):
-    return {a.node: (a.good, a.said) for a in gates.judge(the_check, nodes, returns(**answers))}
+    return {a.node: (a.good, a.said) for a in replies.judge(the_check, nodes, returns(**answers))}
 
 
 def test_every_node_that_was_asked_has_an_answer_and_silence_is_not_good():
@@ -157,7 +157,7 @@ def test_an_answer_is_quoted_by_the_part_that_was_looked_at():
 @pytest.mark.parametrize("expect", [True, "equal", 5])
 def test_whatever_is_answered_is_quoted_in_one_short_line(answer, expect):
     for key in (None, "a", "reasons"):
-        (found,) = gates.judge(check(expect=expect, key=key), ["a"], returns(a=answer))
+        (found,) = replies.judge(check(expect=expect, key=key), ["a"], returns(a=answer))
         assert found.said.isprintable()
         assert len(found.said) <= 400
         assert not found.good or expect == "equal"
@@ -211,7 +211,7 @@ def test_answers_that_cannot_be_compared_are_not_equal():
     st.integers(-1, 2) | st.none() | st.booleans(),
 )
 def test_any_answer_can_be_judged(answer, expect, key, retcode):
-    found = gates.judge(check(expect=expect, key=key), ["a", "b"], returns(a=(answer, retcode)))
+    found = replies.judge(check(expect=expect, key=key), ["a", "b"], returns(a=(answer, retcode)))
     assert [a.node for a in found] == ["a", "b"]
     assert not found[1].good
     assert not found[0].good or retcode == 0

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from nodes import SCENARIO, chunks, small_site
+from nodes import ROLLING, SCENARIO, chunks, rolling_site, small_site
 from os_orchestrator import doors, graph, plan, report
 
 HOSTILE = [
@@ -49,6 +49,17 @@ def test_each_phase_is_a_box_with_its_roles_and_nodes_and_a_gate_is_a_diamond(tm
     ]
     assert [box.shape for box in boxes] == ["box", "diamond", "box", "box"]
     assert [box.state for box in boxes] == ["", "", "", "left_out"]
+
+
+def test_calls_are_a_box_and_an_operator_who_confirms_is_a_diamond(tmp_path):
+    built = plan.build(chunks(ROLLING), rolling_site(tmp_path).environment({}, "prod"))
+    boxes = graph.boxes(report.plan(built, {}, {})["phases"])
+    assert [(box.shape, *box.lines) for box in boxes] == [
+        ("box", "1 The change comes to compute nodes in waves", "compute: 4 nodes"),
+        ("diamond", "2 Somebody has looked at them", "waits for an operator"),
+        ("box", "3 Compute nodes say what they run", "compute: 4 nodes"),
+        ("box", "4 Nothing is left to change", "compute: 4 nodes"),
+    ]
 
 
 def test_missing_nodes_and_those_not_asked_are_named(tmp_path):

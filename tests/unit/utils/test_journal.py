@@ -180,7 +180,7 @@ def test_a_newer_journal_is_refused_and_left_as_it_is(record):
     with contextlib.closing(sqlite3.connect(record.path)) as db:
         db.execute(f"PRAGMA user_version = {journal.SCHEMA + 1}")
     for use in (record.deployments, lambda: begin(record, "2"), lambda: record.claim("prod", "2", "bob")):
-        with pytest.raises(doors.Refused, match=r"written by a newer os-orchestrator \(tables 3, known 2\); upgrade"):
+        with pytest.raises(doors.Refused, match=r"written by a newer os-orchestrator \(tables 4, known 3\); upgrade"):
             use()
     assert integrity(record) == ["ok"]
     assert not journal._locks
@@ -616,6 +616,18 @@ def test_the_claim_of_who_has_died_is_taken_off(record):
     record.claim("prod", "2", "carol")
 
 
+@pytest.mark.parametrize("ended", [(), ("interrupted", "Ctrl-C"), ("failed", "1 of 2 nodes bad")])
+def test_more_may_become_known_of_what_was_interrupted_and_of_nothing_else(record, ended):
+    begin(record)
+    if ended:
+        record.ended("1", *ended)
+    when = record.deployment("1")["ended"]
+    record.interrupted("1", "bob ended its runs")
+    found = record.deployment("1")
+    expected = ended if "failed" in ended else ("interrupted", "bob ended its runs")
+    assert (found["state"], found["reason"], found["ended"]) == (*expected, when)
+
+
 def test_a_claim_whose_lock_another_process_still_holds_is_not_taken_off(record):
     begin(record)
     dead_claim(record)
@@ -630,7 +642,7 @@ def test_an_older_journal_gets_what_it_lacks_and_keeps_what_it_has(record):
     begin(record)
     with contextlib.closing(sqlite3.connect(record.path)) as db:
         db.executescript(
-            "DROP TABLE steps; DROP TABLE interventions; DROP INDEX runs_that_go_on;"
+            "DROP TABLE steps; DROP TABLE interventions; DROP TABLE deployed; DROP INDEX runs_that_go_on;"
             " ALTER TABLE phases DROP COLUMN not_asked; ALTER TABLE phases DROP COLUMN settings;"
             " PRAGMA user_version = 1;"
         )
@@ -650,3 +662,101 @@ def test_a_gate_is_held_since_the_first_of_the_last_rounds_that_were_not_good(re
     assert record.deployment("1")["phases"][0]["held_since"] == 3.0
     record.round("1", 1, 5, True, [])
     assert record.deployment("1")["phases"][0]["held_since"] is None
+
+
+# -- who has been deployed -----------------------------------------------------------------------------------------
+
+
+def test_who_has_been_deployed_is_known_by_role_since_the_first_time(record, monkeypatch):
+    now = itertools.count(100)
+    monkeypatch.setattr(journal.time, "time", lambda: float(next(now)))
+    record.deployed("prod", {"compute": ["n1"], "storage": ["n1", "n2"]}, "1")
+    second = next(now)
+    record.deployed("prod", {"compute": ["n1", "n3"]}, "2")
+    assert record.known("prod") == {("compute", "n1"), ("storage", "n1"), ("storage", "n2"), ("compute", "n3")}
+    assert record.known("prod", second) == {("compute", "n1"), ("storage", "n1"), ("storage", "n2")}
+    assert record.known("prod", 100.0) == record.known("dev") == frozenset()
+
+
+def test_who_has_been_deployed_outlives_the_deployment(tmp_path):
+    record = journal.Journal(tmp_path / "journal.sqlite", keep=1)
+    begin(record, "1")
+    record.deployed("prod", {"compute": ["n1"]}, "1")
+    begin(record, "2")
+    assert [head["id"] for head in record.deployments()] == ["2"]
+    assert record.known("prod") == {("compute", "n1")}
+
+
+def test_who_is_in_its_role_no_more_is_forgotten(record):
+    record.deployed("prod", {"compute": ["n1", "n2"], "storage": ["n1"]}, "1")
+    record.deployed("dev", {"compute": ["n9"]}, "2")
+    record.forget_others("prod", {"compute": ["n1", "n5"], "storage": ["n2"]})
+    assert record.known("prod") == {("compute", "n1")}
+    assert record.known("dev") == {("compute", "n9")}
+
+
+def of_version(record, version):
+    """Make a journal as an earlier version left it: a deployment of which some nodes were good."""
+    record.path.parent.mkdir()
+    with contextlib.closing(sqlite3.connect(record.path)) as db:
+        db.executescript(";".join(journal._TABLES[:version]))
+        for number, (noop, verdict) in enumerate([(0, "changed"), (0, "failed"), (1, "unchanged"), (0, "unchanged")]):
+            db.execute(
+                "INSERT INTO deployments VALUES (?, 'prod', 'x', 'u', 'd', ?, 0, '', '{}', 'succeeded', '', 1.0, 2.0)",
+                (str(number), noop),
+            )
+            db.execute(
+                "INSERT INTO phases (deployment, number, name, kind, roles, nodes, state)"
+                """ VALUES (?, 1, 'a', 'puppet', '["compute", "storage"]', '[]', 'succeeded')""",
+                (str(number),),
+            )
+            db.execute(
+                "INSERT INTO runs (deployment, phase, pass, node, attempt, run_id, verdict, ended)"
+                " VALUES (?, 1, 1, ?, 1, 'r', ?, 5.0)",
+                (str(number), f"n{number}", verdict),
+            )
+        db.execute(f"PRAGMA user_version = {version}")
+        db.commit()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_journal_of_an_earlier_version_knows_who_has_been_deployed(record, version):
+    of_version(record, version)
+    good = {(role, node) for role in ("compute", "storage") for node in ("n0", "n3")}
+    assert record.known("prod") == record.known("prod", 5.1) == good
+    assert record.known("prod", 5.0) == frozenset()
+    assert integrity(record) == ["ok"]
+    with record._open() as db:
+        assert db.execute("PRAGMA user_version").fetchone()[0] == journal.SCHEMA == 3
+    begin(record, "9")
+    record.decide("9", 1, "confirm", "bob", "")
+    assert record.answer_given("9", 1)["user"] == "bob"
+
+
+# -- what an operator answers --------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_of_one_phase_and_the_first_counts(record):
+    begin(record, phases=("a", "b"))
+    assert record.answer_given("1", 1) is None
+    record.ask_to_stop("1", "carol", False)
+    record.decide("1", 1, "deny", "bob", "no")
+    record.decide("1", 1, "confirm", "carol", "")
+    given = record.answer_given("1", 1)
+    assert (given["what"], given["user"], given["reason"]) == ("deny", "bob", "no")
+    assert record.answer_given("1", 2) is None
+    told = [
+        (each["what"], each["user"], each["phase"], each["reason"]) for each in record.deployment("1")["interventions"]
+    ]
+    assert told == [("stop", "carol", None, ""), ("deny", "bob", 1, "no"), ("confirm", "carol", 1, "")]
+
+
+def test_an_answer_to_a_deployment_that_is_not_known_is_kept_nowhere(record):
+    record.decide("9", 1, "confirm", "bob", "")
+    assert record.answer_given("9", 1) is None
+
+
+def test_the_waves_of_a_phase_are_among_its_settings(record):
+    begin(record)
+    record.phase_waves("1", 1, [["n1"], ["n2"]])
+    assert record.deployment("1")["phases"][0]["settings"] == {"waves": [["n1"], ["n2"]]}

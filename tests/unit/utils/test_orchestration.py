@@ -3,7 +3,7 @@
 from unittest import mock
 
 import pytest
-from nodes import SCENARIO, WRITER, chunks, ready_since, small_site
+from nodes import ROLLING, SCENARIO, WRITER, chunks, ready_since, rolling_site, small_site
 from os_orchestrator import doors, journal, orchestration, plan
 
 PHASES = (
@@ -238,6 +238,17 @@ def test_test_mode_says_what_would_run_and_only_pings(tmp_path):
     assert master.journal.holder("prod") is None
 
 
+def test_test_mode_says_what_would_be_called_and_whom_it_would_wait_for(tmp_path):
+    master = rolling_site(tmp_path)
+    assert [result.comment for result in master.deploy(ROLLING, test=True).values()] == [
+        "would run Puppet on cmp1, cmp2, cmp3, cmp4",
+        "would wait for an operator: do instances start on the new compute nodes?",
+        "would call service.status for cmp1, cmp2, cmp3, cmp4",
+        "would run Puppet on cmp1, cmp2, cmp3, cmp4",
+    ]
+    assert {function for _, _, function, _ in master.bus.published} == {"test.ping"}
+
+
 def test_test_mode_is_false_where_a_node_is_missing(tmp_path):
     found = small_site(tmp_path, scripts={"ctl2": {"dead": 0}}).deploy(SCENARIO, test=True)
     assert found[PHASES[0]].result is False
@@ -329,3 +340,60 @@ def test_how_long_a_phase_took_last_time_is_told_as_it_starts(tmp_path):
 def last_seconds(master, deployment):
     master.deploy(SCENARIO, deployment)
     return {event["last_seconds"] for _, event in master.bus.fired if event["what"] == "phase/started"}
+
+
+# -- nodes that are new --------------------------------------------------------------------------------------------
+
+ADD = """
+New compute nodes are installed:
+  phase.puppet:
+    - role: compute
+    - nodes: new
+
+The endpoint learns of them:
+  phase.puppet:
+    - role: controller
+    - require:
+      - phase: New compute nodes are installed
+"""
+
+
+def added(master, deployment, **pillar):
+    """Return the nodes of the first phase of a deployment of new nodes, and why it was left out."""
+    master.deploy(ADD, deployment, **pillar)
+    phase = master.journal.deployment(deployment)["phases"][0]
+    return [run["node"] for run in phase["runs"]], phase["reason"]
+
+
+def test_new_nodes_are_those_that_no_deployment_has_made_well(tmp_path):
+    master = small_site(tmp_path, roles={"compute": ["cmp1"]})
+    assert added(master, "1", noop=True) == (["cmp1"], "")
+    assert added(master, "2") == (["cmp1"], "")
+    none = "role compute of prod has no new nodes; nodes= names some all the same"
+    assert added(master, "3") == ([], none)
+    assert added(master, "4", nodes="cmp1") == (["cmp1"], "")
+    assert master.journal.known("prod") == {("compute", "cmp1"), ("controller", "ctl1"), ("controller", "ctl2")}
+
+
+def test_a_node_that_failed_stays_new_and_one_that_was_new_stays_so_for_who_resumes(tmp_path):
+    scripts = {"cmp2": {"runs": [("failed", 5), ("changed", 5)]}}
+    master = small_site(tmp_path, scripts=scripts)
+    assert added(master, "1")[0] == ["cmp1", "cmp2"]
+    assert master.journal.known("prod") == {("compute", "cmp1")}
+    master.deploy(ADD, "2", resume="1")
+    phase = master.journal.deployment("2")["phases"][0]
+    assert {run["node"]: run["verdict"] for run in phase["runs"]} == {"cmp1": "kept", "cmp2": "changed"}
+    assert ("compute", "cmp2") in master.journal.known("prod")
+
+
+def test_a_node_that_is_excluded_for_a_while_is_not_new_afterwards_and_one_that_was_gone_is(tmp_path):
+    master = small_site(tmp_path)
+    added(master, "1")
+    master.definition["exclude"] = {"cmp2": "disk broken"}
+    added(master, "2")
+    assert ("compute", "cmp2") in master.journal.known("prod")
+    master.definition["exclude"] = {}
+    master.definition["roles"]["compute"] = ["cmp1"]
+    added(master, "3")
+    master.definition["roles"]["compute"] = ["cmp1", "cmp2"]
+    assert added(master, "4")[0] == ["cmp2"]

@@ -164,6 +164,15 @@ def test_a_scenario_without_a_dot_is_one_of_ours(scenario, sls):
     assert plan.scenario_of(chunks(SCENARIO, sls)) == scenario
 
 
+def test_the_operator_names_the_role_of_a_scenario_that_leaves_it_to_him():
+    left_open = phase({"role": plan.NAMED_ROLE})
+    assert plan.build(left_open, prod(), selection=Selection(role=("compute",))).phases[0].roles == ("compute",)
+    named = "name one of controller, secondary, compute, storage, endpoint with role="
+    assert mistakes(left_open) == [f"A phase: it is about a role that is named; {named}"]
+    said = "role: the scenario says itself which roles it is about; take out role=compute"
+    assert mistakes(phase({"role": "storage"}), role=("compute",)) == [said]
+
+
 def test_one_pass_over_a_role_is_a_plan_of_one_phase():
     single = plan.single(prod(), "compute", {"tags": ["nova"]}, noop=True, nodes=("cmp2",))
     assert (single.scenario, single.noop, single.partial, len(single.phases)) == ("puppet", True, True, 1)
@@ -241,7 +250,11 @@ def test_an_excluded_node_cannot_be_asked_and_the_reason_is_given():
     ("kind", "arguments", "said"),
     [
         ("puppet", {"role": "compute", "timeuot": 5}, "phase.puppet does not take timeuot (did you mean 'timeout'?)"),
-        ("puppet", {"role": "compute", "gate": "writer"}, "phase.puppet does not take gate; it takes concurrency, "),
+        (
+            "puppet",
+            {"role": "compute", "gate": "writer"},
+            "phase.puppet does not take gate (did you mean 'after'?); it takes",
+        ),
         ("gate", {"gate": "writer", "role": "compute"}, "phase.gate does not take role; it takes checks, gate, "),
         ("puppet", {"role": "computes"}, "environment prod has no role computes (did you mean 'compute'?); add it"),
         ("puppet", {"role": ["compute", "zzz"]}, "environment prod has no role zzz; add it to its roles, empty if"),
@@ -270,7 +283,7 @@ def test_an_excluded_node_cannot_be_asked_and_the_reason_is_given():
         ("gate", {"checks": "a.b"}, 'checks: found "a.b"; write a list of checks'),
         ("gate", {"gate": "writer", "successes": 0}, "successes: found 0; write a whole number from 1 to 1000"),
         ("gate", {"gate": "writer", "successes": 100}, "100 successes, one each 2 s, outlast the timeout of 30 s"),
-        ("runs", {"role": "compute"}, "there is no phase.runs; a phase is phase.puppet or phase.gate"),
+        ("runs", {"role": "compute"}, "there is no phase.runs; a phase is phase.puppet, phase.gate, phase.c"),
         ("puppet", {"role": "compute", "name": "other"}, "a phase is named by its sentence alone; remove `name`"),
     ],
 )
@@ -377,11 +390,22 @@ def test_the_digest_is_another_when_environment_or_scenario_is(changed):
 # -- what salt says of a scenario that it cannot render ------------------------------------------------------------
 
 
-def test_a_scenario_that_is_nowhere_is_told_with_the_place_where_it_was_looked_for():
+@pytest.mark.parametrize(
+    ("name", "file", "cure"),
+    [
+        (
+            "swfit",
+            "orch/swfit.sls",
+            "add the directory that holds orch/ to them, or name one of your own whole, such as site.patch",
+        ),
+        ("site.patch", "site/patch.sls", "write it there"),
+    ],
+)
+def test_a_scenario_that_is_nowhere_is_told_with_the_place_where_it_was_looked_for(name, file, cure):
     opts = {"file_roots": {"base": ["/srv/salt", "/srv/more"]}}
-    said = plan.unrenderable("swfit", ["No matching sls found for 'orch.swfit' in env 'base'"], opts)
-    assert said.startswith(
-        "there is no scenario swfit: orch.swfit is in none of the master's file_roots (/srv/salt, /srv"
+    said = plan.unrenderable(name, [f"No matching sls found for '{plan.sls_of(name)}' in env 'base'"], opts)
+    assert said == (
+        f"there is no scenario {name}: {file} is in none of the master's file_roots (/srv/salt, /srv/more); {cure}"
     )
 
 
@@ -391,3 +415,190 @@ def test_a_scenario_that_cannot_be_rendered_is_told_with_salts_words():
         said
         == "scenario swift cannot be rendered: Rendering SLS 'base:orch.swift' failed: mapping values are not allowed"
     )
+
+
+# -- which nodes ---------------------------------------------------------------------------------------------------
+
+
+def selected(which, role="storage", **selection):
+    return plan.build(phase({"role": role, "nodes": which}), prod(), selection=Selection(**selection)).phases[0]
+
+
+def test_all_nodes_are_meant_unless_it_says_otherwise():
+    assert selected("all").nodes == plan.build(phase({"role": "storage"}), prod()).phases[0].nodes == ("st1", "st2")
+
+
+def test_new_nodes_are_those_that_were_not_deployed_in_that_role():
+    deployed = frozenset({("compute", "cmp1"), ("storage", "cmp2"), ("compute", "cmp3")})
+    assert selected("new", "compute", deployed=deployed).nodes == ("cmp2",)
+
+
+def test_where_nobody_is_new_the_phase_is_left_out_and_says_what_to_do():
+    found = selected("new", deployed=frozenset({("storage", "st1"), ("storage", "st2")}))
+    assert (found.nodes, found.not_asked) == ((), {})
+    assert found.left_out == "role storage of prod has no new nodes; nodes= names some all the same"
+
+
+def test_nodes_that_are_named_are_new_whatever_was_deployed():
+    deployed = frozenset({("storage", "st1"), ("storage", "st2")})
+    found = selected("new", nodes=("st2",), deployed=deployed)
+    assert (found.nodes, found.not_asked, found.left_out) == (("st2",), {}, "")
+
+
+def test_in_a_scenario_about_some_nodes_the_other_phases_keep_all_of_theirs():
+    low = phase({"role": "compute", "nodes": "named"}, sentence="a")
+    low += phase({"role": "storage", "require": [{"phase": "a"}]}, sentence="b")
+    built = plan.build(low, prod(exclude={}), selection=Selection(("cmp2",)))
+    assert [each.nodes for each in built.phases] == [("cmp2",), ("st1", "st2")]
+    assert not built.partial
+
+
+def test_a_scenario_about_named_nodes_needs_some():
+    assert mistakes(phase({"role": "compute", "nodes": "named"})) == [
+        "A phase: it is about nodes that are named; name them with nodes="
+    ]
+
+
+def test_named_nodes_of_another_role_leave_the_phase_out():
+    assert selected("named", nodes=("cmp1",)).left_out == "none of its nodes was named"
+
+
+@pytest.mark.parametrize(
+    ("which", "nodes"),
+    [(1, ("cmp1",)), (2, ("cmp1", "cmp2")), (9, ("cmp1", "cmp2", "cmp3")), ("34%", ("cmp1", "cmp2"))],
+)
+def test_a_count_or_percentage_means_the_first_ones(which, nodes):
+    assert selected(which, "compute").nodes == nodes
+
+
+def test_the_rest_are_those_that_no_phase_before_had():
+    low = phase({"role": "compute", "nodes": 1}, sentence="a")
+    low += phase({"message": "well?", "require": [{"phase": "a"}]}, "confirm", sentence="b")
+    low += phase({"role": ["compute", "storage"], "nodes": "rest", "require": [{"phase": "b"}]}, sentence="c")
+    low += phase({"role": "compute", "nodes": "rest", "require": [{"phase": "c"}]}, sentence="d")
+    built = plan.build(low, prod())
+    assert built.phases[2].nodes == ("cmp2", "cmp3", "st1", "st2")
+    assert built.phases[3].left_out == "phases before it had all of its nodes"
+
+
+def test_everybody_is_every_role_and_each_node_once():
+    found = plan.build(phase({"role": "*"}), prod(roles={**DEFINITION["roles"], "again": ["ctl1"]})).phases[0]
+    assert found.roles == ("controller", "secondary", "compute", "storage", "endpoint", "again")
+    assert found.nodes == ("ctl1", "ctl2", "cmp1", "cmp2", "cmp3", "st1", "st2")
+
+
+def test_a_scenario_says_whether_it_is_about_new_nodes():
+    assert plan.asks_for_new(phase({"role": "compute", "nodes": "new"}))
+    assert not plan.asks_for_new(chunks(SCENARIO))
+
+
+# -- calls and confirmations ---------------------------------------------------------------------------------------
+
+CALLS = {"drain": [{"function": "lb.drain", "role": "endpoint", "args": ["{node}"]}], "nothing": []}
+
+
+def test_calls_are_the_environments_by_name_or_in_place():
+    given = {
+        "role": "compute",
+        "before": "drain",
+        "check": [{"function": "nova.ready", "expect": True}],
+        "after": "nothing",
+    }
+    found = plan.build(phase(given), prod(calls=CALLS)).phases[0]
+    assert found.calls == {
+        "before": (environment.Call("lb.drain", "endpoint", ("{node}",)),),
+        "check": (environment.Call("nova.ready", expect=True),),
+        "after": (),
+    }
+    assert not {"before", "check", "after"} & set(found.options)
+
+
+def test_the_environment_may_have_other_calls_for_a_sentence():
+    env = prod(calls=CALLS, phases={"A phase": {"before": [{"function": "own.way"}]}})
+    found = plan.build(phase({"role": "compute", "before": "drain"}), env).phases[0]
+    assert found.calls["before"] == (environment.Call("own.way"),)
+
+
+def test_a_phase_of_calls_has_one_function_or_several_calls():
+    one = plan.build(phase({"role": "compute", "function": "a.b", "within": 30, "canary": 1}, "call"), prod()).phases[0]
+    assert one.calls == {"calls": (environment.Call("a.b", within=30),)}
+    assert (one.nodes, one.options["canary"]) == (("cmp1", "cmp2", "cmp3"), 1)
+    several = plan.build(phase({"role": "compute", "calls": "drain"}, "call"), prod(calls=CALLS)).phases[0]
+    assert [call.function for call in several.calls["calls"]] == ["lb.drain"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "env", "said"),
+    [
+        ({"calls": "nothing"}, {}, {}, "environment prod has nothing to call for nothing"),
+        ({"calls": []}, {}, {}, "it has nothing to call"),
+        ({"function": "a.b"}, {"noop": True}, {}, "noop: nothing is called"),
+        ({"function": "a.b"}, {}, {"puppet": {"noop": True}}, "noop: nothing is called"),
+        ({"function": "a.b"}, {}, {"phases": {"A phase": {"noop": True}}}, "noop: nothing is called"),
+    ],
+)
+def test_a_phase_that_calls_nothing_is_left_out_and_says_why(arguments, options, env, said):
+    low = phase({"role": "compute", **arguments}, "call")
+    assert plan.build(low, prod(calls=CALLS, **env), **options).phases[0].left_out == said
+
+
+def test_a_confirmation_has_a_message_and_an_hour():
+    found = plan.build(phase({"message": "well?"}, "confirm"), prod()).phases[0]
+    assert (found.kind, found.roles, found.nodes, found.left_out) == ("confirm", (), (), "")
+    assert found.options == {"message": "well?", "timeout": 3600}
+    assert plan.build(phase({"message": "x", "timeout": "60"}, "confirm"), prod()).phases[0].options["timeout"] == 60
+    assert plan.build(phase({"message": "x"}, "confirm"), prod(), noop=True).phases[0].left_out == (
+        "noop: nothing is changed"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "said"),
+    [
+        ("puppet", {"nodes": "newest"}, "nodes is 'newest'; write all, new, named, rest, a count, or a percentage"),
+        ("puppet", {"nodes": 0}, "nodes is 0; write"),
+        ("puppet", {"nodes": True}, "nodes is True; write"),
+        ("puppet", {"nodes": "0%"}, "nodes is '0%'; write"),
+        ("puppet", {"nodes": ["cmp1"]}, "nodes is ['cmp1']; write"),
+        ("puppet", {"waves": {"max_failures": 1}}, "waves: found none of size, grain, pillar; give one"),
+        ("puppet", {"waves": {"size": 1, "grain": "rack"}}, "waves: found size and grain of size, grain, pillar; give"),
+        ("puppet", {"canary": 0}, "canary: found 0; write a "),
+        ("puppet", {"passes": {"until": "clean"}}, "passes: "),
+        ("puppet", {"expect": "changed"}, 'expect: found "changed"; write '),
+        ("puppet", {"before": "darin"}, "environment prod has no calls darin (did you mean 'drain'?); add them to its"),
+        (
+            "puppet",
+            {"check": [{"function": "a.b", "role": "zzz"}]},
+            "check: a.b is called on role zzz, which environment",
+        ),
+        ("puppet", {"after": [{"function": "x"}]}, 'after:0:function: found "x"; write an execution function'),
+        ("call", {}, "phase.call needs either a function or calls"),
+        ("call", {"function": "a.b", "calls": "drain"}, "phase.call needs either a function or calls"),
+        (
+            "call",
+            {"calls": "drain", "within": 5, "key": "x"},
+            "within, key belongs to a function; write it under calls",
+        ),
+        (
+            "call",
+            {"calls": [{"function": "a.b", "role": "zzz"}]},
+            "calls: a.b is called on role zzz, which environment prod does not",
+        ),
+        ("call", {"function": "a.b", "waves": {}}, "waves: found none of size, grain, pillar; give one"),
+        ("call", {"function": "a.b", "nodes": "some"}, "nodes is 'some'; write"),
+        ("call", {"function": "a.b", "role": "computes"}, "environment prod has no role computes (did you mean 'comp"),
+        ("call", {"function": "a.b", "role": []}, "phase.call needs a role"),
+        ("call", {"function": "a.b", "passes": 2}, "phase.call does not take passes"),
+        ("confirm", {"role": None}, "phase.confirm does not take role; it takes message, timeout"),
+        ("confirm", {}, "it needs a message"),
+        ("confirm", {"message": " "}, "it needs a message"),
+        ("confirm", {"message": ["x"]}, "it needs a message"),
+        ("confirm", {"message": "x", "timeout": 0}, "timeout must be "),
+    ],
+)
+def test_each_mistake_of_these_words_has_its_sentence(kind, arguments, said):
+    role = {} if kind == "confirm" else {"role": "compute"}
+    with pytest.raises(doors.Refused) as refused:
+        plan.build(phase({**role, **arguments}, kind), prod(calls=CALLS))
+    (sentence,) = str(refused.value).splitlines()
+    assert sentence.startswith(f"A phase: {said}")

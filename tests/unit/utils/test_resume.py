@@ -4,13 +4,14 @@ import pytest
 from os_orchestrator import doors, plan, resume
 
 
-def run(node, verdict, run_id="1-1-1-1", reason=""):
-    return {"node": node, "verdict": verdict, "run_id": run_id, "reason": reason}
+def run(node, verdict, run_id="1-1-1-1", reason="", passing=1):
+    return {"node": node, "pass": passing, "verdict": verdict, "run_id": run_id, "reason": reason}
 
 
 def deployment(*runs, state="failed", door="deployment.run", nodes=("n1", "n2")):
-    phase = {"name": "One", "nodes": list(nodes), "runs": list(runs)}
-    return {"id": "1", "scenario": "swift", "state": state, "door": door, "digest": "old", "phases": [phase]}
+    phase = {"name": "One", "kind": "puppet", "state": state, "nodes": list(nodes), "runs": list(runs)}
+    head = {"id": "1", "scenario": "swift", "state": state, "door": door, "digest": "old"}
+    return {**head, "arguments": {}, "started": 5.0, "phases": [phase]}
 
 
 def the_plan(*nodes, name="One", digest="new"):
@@ -21,18 +22,20 @@ def the_plan(*nodes, name="One", digest="new"):
 
 @pytest.mark.parametrize("verdict", ["unchanged", "changed", "tolerated"])
 def test_good_nodes_are_kept_with_where_that_is_written(verdict):
-    assert resume.read(deployment(run("n1", verdict))).kept == {"One": {"n1": f"{verdict} in 1"}}
+    assert resume.read(deployment(run("n1", verdict))).kept == {("One", 1): {"n1": f"{verdict} in 1"}}
 
 
 def test_a_node_that_was_kept_before_is_kept_with_where_it_was_first_written():
-    assert resume.read(deployment(run("n1", "kept", reason="changed in 0"))).kept == {"One": {"n1": "changed in 0"}}
+    assert resume.read(deployment(run("n1", "kept", reason="changed in 0"))).kept == {
+        ("One", 1): {"n1": "changed in 0"}
+    }
 
 
 @pytest.mark.parametrize("verdict", [None, "lost"])
 def test_a_run_whose_outcome_nobody_heard_is_asked_for_by_its_id(verdict):
     earlier = resume.read(deployment(run("n1", verdict, "1-1-1-2")))
 
-    assert earlier.unheard == {"One": {"n1": "1-1-1-2"}}
+    assert earlier.unheard == {("One", 1): {"n1": "1-1-1-2"}}
     assert earlier.kept == {}
 
 
@@ -76,3 +79,58 @@ def test_a_change_since_is_refused_and_told(now, sentence):
 
 def test_what_has_not_changed_is_not_refused():
     resume.refuse_if_changed(deployment(), the_plan("n9", digest="old"))
+
+
+# -- passes, calls, confirmations ----------------------------------------------------------------------------------
+
+
+def test_each_pass_keeps_its_own_nodes():
+    runs = [
+        run("n1", "changed"),
+        run("n2", "changed"),
+        run("n1", "unchanged", passing=2),
+        run("n2", "failed", passing=2),
+    ]
+    earlier = resume.read(deployment(*runs, run("n3", None, "1-1-2-1", passing=2)))
+    assert earlier.kept == {
+        ("One", 1): {"n1": "changed in 1", "n2": "changed in 1"},
+        ("One", 2): {"n1": "unchanged in 1"},
+    }
+    assert earlier.unheard == {("One", 2): {"n3": "1-1-2-1"}}
+
+
+@pytest.mark.parametrize(("verdict", "kept"), [("done", {("One", 1): {"n1": "done in 1"}}), ("drifted", {})])
+def test_a_call_that_is_done_is_kept_and_a_node_that_has_drifted_is_looked_at_anew(verdict, kept):
+    assert resume.read(deployment(run("n1", verdict))).kept == kept
+
+
+def confirmed(reason, state="succeeded"):
+    phase = {
+        "name": "Somebody has looked",
+        "kind": "confirm",
+        "state": state,
+        "reason": reason,
+        "nodes": [],
+        "runs": [],
+    }
+    return {**deployment(), "phases": [phase]}
+
+
+def test_what_was_confirmed_stays_so_with_where_that_was():
+    said = "confirmed by bob: two started (deployment 1)"
+    assert resume.read(confirmed("confirmed by bob: two started")).confirmed == {"Somebody has looked": said}
+
+
+def test_of_a_row_of_deployments_the_one_is_named_in_which_it_was_confirmed():
+    said = "confirmed by bob (deployment 0)"
+    assert resume.read(confirmed(said)).confirmed == {"Somebody has looked": said}
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted", "planned", "left_out"])
+def test_what_was_not_confirmed_is_asked_again(state):
+    assert resume.read(confirmed("denied by bob", state)).confirmed == {}
+
+
+def test_what_is_new_is_so_since_the_first_of_a_row_of_deployments():
+    assert resume.read(deployment()).began == 5.0
+    assert resume.read({**deployment(), "arguments": {"began": 2.0}}).began == 2.0

@@ -83,7 +83,9 @@ def test_a_run_that_goes_on_has_no_verdict():
 
 def test_every_verdict_is_good_or_bad_as_the_table_says():
     good = {verdict for verdict, is_good in verdicts.GOOD.items() if is_good}
-    assert good == {"unchanged", "changed", "tolerated", "kept", "not_asked"}
+    assert good == {"unchanged", "changed", "tolerated", "done", "kept", "not_asked"}
+    # What is the master's to say, no node may.
+    assert not {"done", "drifted", "kept", "not_asked", "missing", "lost", "skipped", "interrupted"} & verdicts.OF_NODES
     assert {verdict for verdict in verdicts.OF_NODES if verdicts.GOOD[verdict]} == {"unchanged", "changed", "tolerated"}
     assert not verdicts.Outcome("made_up").good
 

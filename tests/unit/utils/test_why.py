@@ -12,8 +12,16 @@ def _clock(monkeypatch):
     monkeypatch.setattr(why.progress, "clock", lambda at: f"second {at:g}")
 
 
-def run(node, verdict=None, note="", started=5.0):
-    return {"node": node, "verdict": verdict, "note": note, "started": started, "reason": "", "details": {}} | {
+def run(node, verdict=None, note="", started=5.0, passing=1):
+    return {
+        "node": node,
+        "pass": passing,
+        "verdict": verdict,
+        "note": note,
+        "started": started,
+        "reason": "",
+        "details": {},
+    } | {
         "seconds": None,
         "attempt": 1,
         "ended": None,
@@ -115,3 +123,63 @@ def test_the_status_has_it_for_every_node_that_is_not_done():
 def test_a_deployment_that_is_over_waits_for_nothing():
     shown = report.status([{**passing(), "state": "failed"}])["deployments"][0]
     assert "stands" not in shown
+
+
+# -- waves, passes, operators --------------------------------------------------------------------------------------
+
+
+def waved(*runs, canary=None, stopped=False):
+    settings = {"concurrency": 2, "max_failures": 0, "waves": [["n1"], ["n2", "n3"], ["n4"]]}
+    settings |= {"canary": canary} if canary else {}
+    now = phase(1, *runs, state="running", nodes=("n1", "n2", "n3", "n4"), settings=settings)
+    return deployment(now, stopped=stopped)
+
+
+@pytest.mark.parametrize(
+    ("runs", "canary", "node", "said"),
+    [
+        ([run("n1")], None, "n2", "wave 1 of 3: n1"),
+        ([run("n1")], 1, "n2", "the canary of 3: n1"),
+        ([run("n1")], 1, "n4", "the canary of 3: n1"),
+        ([run("n1", "changed"), run("n2")], 1, "n3", "a place: 2 run at once"),
+        ([run("n1", "changed"), run("n2"), run("n3", "changed")], 1, "n4", "wave 2 of 3: n2"),
+        ([run("n1", "changed"), run("n2")], None, "n4", "wave 2 of 3: n2, n3"),
+        ([run("n1", "failed")], 1, "n2", "nothing: 1 failed, 0 may (max_failures)"),
+    ],
+)
+def test_a_node_waits_for_the_waves_before_its_own(runs, canary, node, said):
+    found = waved(*runs, canary=canary)
+    assert why.waits_for(found, found["phases"][0], node) == said
+
+
+def test_of_a_large_wave_three_nodes_are_named():
+    settings = {"waves": [[f"n{number}" for number in range(9)], ["last"]]}
+    nodes = [*settings["waves"][0], "last"]
+    found = deployment(phase(1, run("n0", "changed"), state="running", nodes=nodes, settings=settings))
+    assert why.waits_for(found, found["phases"][0], "last") == "wave 1 of 2: n1, n2, n3 and 5 more"
+
+
+def test_a_stop_comes_before_any_wave():
+    found = waved(run("n1"), stopped=True)
+    assert why.waits_for(found, found["phases"][0], "n4") == "nothing: bob stopped the deployment"
+
+
+def test_what_is_called_for_a_node_is_what_it_waits_for():
+    found = passing(run("n1", note="before: haproxy_endpoint.drain on lb1"))
+    assert why.waits_for(found, found["phases"][1], "n1") == "before: haproxy_endpoint.drain on lb1"
+
+
+def test_of_several_passes_the_last_one_counts():
+    first = [run(node, "changed") for node in ("n1", "n2", "n3")]
+    found = passing(*first, run("n1", "unchanged", passing=2), run("n2", passing=2))
+    assert why.stands(found) == "phase 2 of 3, Phase 2: 1 of 3 nodes done, 1 run, 1 wait, since second 3"
+    assert why.waits_for(found, found["phases"][1], "n3") == "a place: 2 run at once"
+
+
+def test_an_operator_who_is_waited_for_is_told_what_to_look_at_and_what_to_type():
+    settings = {"message": "is the canary well?", "timeout": 600}
+    found = deployment(phase(1, state="running", kind="confirm", nodes=(), settings=settings), phase(2))
+    assert why.stands(found) == (
+        "phase 1 of 2, Phase 1: waits for an operator until second 603: is the canary well?;"
+        " salt-run deployment.confirm 1"
+    )
