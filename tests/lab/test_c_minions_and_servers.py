@@ -23,9 +23,8 @@ def test_an_error_of_the_server_that_passes_is_met_by_a_retry_which_the_journal_
     done = lab.deploy("puppet", "transient", "fresh")
     assert done.status == 0, done.progress
     nodes = done.answer["phases"][0]["nodes"]
-    assert {node["node"]: (node["verdict"], node["attempt"]) for node in nodes} == dict.fromkeys(
-        ("cmp1", "cmp2", "ep1"), ("unchanged", 2)
-    )
+    attempts = {node["node"]: (node["verdict"], node["attempt"]) for node in nodes}
+    assert attempts == dict.fromkeys(("cmp2", "ep1"), ("unchanged", 2))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ environments:
     puppet: {puppet_environment: upgrading, timeout: 300}
 
   transient:
-    roles: {fresh: [cmp1, cmp2, ep1]}
+    roles: {fresh: [cmp2, ep1]}
     puppet:
       puppet_environment: transient
       timeout: 300
