@@ -42,7 +42,7 @@ demo demo-shell: packages $(VENV)/.ready
 	$(BIN)/python demo/$(subst -,_,$@).py
 
 lab: packages-lab $(VENV)/.ready
-	$(BIN)/python tests/lab/lab.py up
+	$(BIN)/python tests/lab/lab.py up $(LATER)
 
 lab-test: lab
 	$(BIN)/pytest tests/lab $(ARGS)

@@ -200,7 +200,7 @@ def _phase(phase, width):
         elif node["verdict"] is None and not node["started"]:
             waiting.setdefault(node.get("waits_for", ""), []).append(node["node"])
         else:
-            lines += _node(node, width)
+            lines += _node(node, width, phase["state"])
     for why, nodes in waiting.items():
         lines += _wrapped("waiting: ", ", ".join(nodes) + (f" (for {why})" if why else ""))
     # Of passes that did not become clean; why a phase failed is said at the end.
@@ -208,9 +208,9 @@ def _phase(phase, width):
     return lines + (_wrapped("not asked: ", ", ".join(not_asked)) if not_asked else [])
 
 
-def _node(node, width):
+def _node(node, width, state):
     seconds = f"{node['seconds']:8.1f} s" if node["seconds"] else " " * 10
-    verdict = node["verdict"] or "running"
+    verdict = node["verdict"] or ("running" if state == "running" else "unheard")
     head = f"    {node['node']:<{width}}  {verdict:<11}{seconds}  "
     said = _said(node)
     # What is longer than its column stands below: paths, for one.

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import time
 
-from os_orchestrator import engine, progress, transport
+from os_orchestrator import deploying, progress, transport
 from os_orchestrator.plan import Phase
 
 
-def await_answer(deployment: engine.Deployment, phase: Phase, bus: transport.Bus) -> tuple[bool, str]:
+def await_answer(deployment: deploying.Deployment, phase: Phase, bus: transport.Bus) -> tuple[bool, str]:
     """
     Wait for an operator's answer, the phase's ``timeout`` seconds at most; return whether it was confirmed, and by
     whom, or why not. What was confirmed in a deployment that this one resumes stays so.
@@ -32,5 +32,5 @@ def await_answer(deployment: engine.Deployment, phase: Phase, bus: transport.Bus
         stopped_by = deployment.stopped_by()
         if stopped_by:
             return False, f"not confirmed when {stopped_by} stopped the deployment"
-        bus.next(min(engine.LOOK_INTERVAL, max(0.0, end - time.monotonic())))
+        bus.next(min(deploying.LOOK_INTERVAL, max(0.0, end - time.monotonic())))
     return False, f"nobody has confirmed it within {progress.duration(timeout)}"

@@ -10,102 +10,26 @@ only at its deadline.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from os_orchestrator import (
+    deploying,
     environment,
     errands,
     journal,
-    plan,
     progress,
-    resume,
+    runs,
     scheduler,
     transport,
     verdicts,
     waves,
 )
-from os_orchestrator.node import supervisor
 from os_orchestrator.plan import Phase
 
-#: Seconds between two looks at nodes that have said nothing, unless the master's configuration says otherwise.
-POLL_INTERVAL = 30
-#: Seconds between two looks into the journal: does somebody want the deployment to stop, is a node free that another
-#: deployment worked on?
-LOOK_INTERVAL = 1
 #: How often a node that says nothing is pinged within its ``ping_timeout``.
 _PINGS = 3
-#: What of a phase's options is an argument of ``puppet_agent.run``.
-_ARGUMENTS = (
-    "noop",
-    "tags",
-    "skip_tags",
-    "puppet_environment",
-    "timeout",
-    "lock_timeout",
-    "may_fail",
-    "mode",
-    "manifest",
-)
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """What a phase needs to know of the deployment that it belongs to."""
-
-    id: str
-    plan: plan.Plan
-    journal: journal.Journal
-    sinks: tuple[progress.Sink, ...]
-    poll_interval: float = POLL_INTERVAL
-    earlier: resume.Earlier = resume.NOTHING
-
-    def tell(self, what: str, **data) -> None:
-        """Record a step and tell everyone who listens; what it tells of is in the journal already."""
-        step = progress.Step(what, self.plan.environment.name, self.id, data)
-        self.journal.step(self.id, step.what, step.at, step.data)
-        for sink in self.sinks:
-            sink(step)
-
-    def stopped_by(self) -> str:
-        """Return who has asked this deployment to stop, or nothing."""
-        asked = self.journal.stop_asked(self.id)
-        return asked["user"] if asked else ""
-
-    def tell_of(self, phase: Phase, what: str, **data) -> None:
-        self.tell(what, phase=phase.number, name=phase.name, **data)
-
-
-@dataclass
-class _Run:
-    """
-    A run that goes on on one node, as the master sees it. Times are of the monotonic clock.
-
-    at_work, waits
-        Whether Puppet is known to work, and else what it is known to wait for.
-
-    errand
-        The calls that are made for it; while there are none, Puppet runs.
-
-    outcome, called
-        What became of its Puppet run, once that is over, and of the calls that have ended.
-    """
-
-    run_id: str
-    attempt: int
-    started: float
-    deadline: float
-    heard: float
-    jids: set[str] = field(default_factory=set)
-    silent: bool = False
-    at_work: bool = False
-    waits: str = ""
-    errand: errands.Errand | None = None
-    outcome: verdicts.Outcome = field(default_factory=lambda: verdicts.Outcome(None))
-    called: list[dict] = field(default_factory=list)
 
 
 def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], timeout: float) -> dict[str, str]:
@@ -137,7 +61,12 @@ class Pass:
     """
 
     def __init__(
-        self, deployment: Deployment, phase: Phase, bus: transport.Bus, accepted: Iterable[str], number: int = 1
+        self,
+        deployment: deploying.Deployment,
+        phase: Phase,
+        bus: transport.Bus,
+        accepted: Iterable[str],
+        number: int = 1,
     ):
         self._deployment, self._phase, self._bus = deployment, phase, bus
         self._accepted, self.number = accepted, number
@@ -148,19 +77,15 @@ class Pass:
         self._unheard = deployment.earlier.unheard.get((phase.name, number), {})
         self._window = scheduler.Window((), 1)
         self._wave = 0
-        self._noop = deployment.plan.noop or options["noop"]
-        self._patience = options["lock_timeout"] + options["timeout"] + supervisor.GRACE + options["grace"]
+        self._runs = runs.Runs(deployment, phase, bus, number)
+        self._running = self._runs.going
         self._retries = dict(options.get("retries") or {})
-        self._running: dict[str, _Run] = {}
         self._attempts: dict[str, int] = {}
         self._held: dict[str, float] = {}
-        self._looks: dict[str, set[str]] = {}
-        self._questions: set[str] = set()
         self._errands: dict[str, str] = {}
-        self._looked = time.monotonic()
         self._outcomes: dict[str, verdicts.Outcome] = {}
         self._stopped_by = ""
-        self._heeded = float(-LOOK_INTERVAL)
+        self._heeded = float(-deploying.LOOK_INTERVAL)
 
     def run(self) -> dict[str, verdicts.Outcome]:
         """Return an outcome for every node of the phase, in the phase's order."""
@@ -174,7 +99,7 @@ class Pass:
                 self._hear(self._bus.next(self._until_something_is_due()))
                 self._go_on_with_errands()
                 self._give_up_the_lost()
-                self._look_after_the_silent()
+                self._runs.look_after_the_silent()
         except (KeyboardInterrupt, SystemExit):
             self._leave()
             raise
@@ -215,7 +140,7 @@ class Pass:
     def _heed_a_stop(self) -> None:
         """Start nothing more when somebody has asked for that, as is looked each second; what runs is waited for."""
         now = time.monotonic()
-        if self._stopped_by or now < self._heeded + LOOK_INTERVAL:
+        if self._stopped_by or now < self._heeded + deploying.LOOK_INTERVAL:
             return
         self._heeded, self._stopped_by = now, self._deployment.stopped_by()
         if self._stopped_by:
@@ -238,10 +163,10 @@ class Pass:
             if node in held:
                 self._hold(node, attempts[node], held[node])
                 continue
-            run_id, attempt, now = run_ids[node], attempts[node], time.monotonic()
+            run_id, attempt = run_ids[node], attempts[node]
             self._attempts[node] = attempt
             self._held.pop(node, None)
-            self._running[node] = _Run(run_id, attempt, now, now + self._patience, now)
+            self._runs.begin(node, run_id, attempt)
             self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=run_id)
             if self._phase.kind == "call":
                 self._send_on_an_errand(node, "calls")
@@ -250,7 +175,7 @@ class Pass:
             else:
                 by_run_id.setdefault(run_id, []).append(node)
         for run_id, group in by_run_id.items():
-            self._ask(group, run_id)
+            self._runs.ask(group, run_id)
 
     def _hold(self, node: str, attempt: int, claim: journal.Claim) -> None:
         """
@@ -265,7 +190,7 @@ class Pass:
             self._record(node, verdicts.Outcome("busy", f"not started: {whose}, waited {waited} (lock_timeout)"))
             return
         if now == self._held[node]:
-            self._note(node, f"waits, {whose}", attempt)
+            self._runs.note(node, f"waits, {whose}", attempt)
         self._window.again(node)
 
     def _run_id(self, node: str, attempt: int) -> str:
@@ -274,31 +199,13 @@ class Pass:
             return self._unheard[node]
         return f"{self._deployment.id}-{self._phase.number}-{self.number}-{attempt}"
 
-    def _ask(self, nodes: list[str], run_id: str) -> None:
-        """Send ``puppet_agent.run``: it starts the run, joins it, or reports it when it is over."""
-        arguments = {
-            name: self._phase.options[name] for name in _ARGUMENTS if self._phase.options.get(name) not in (None, ())
-        }
-        env = self._deployment.plan.environment
-        if env.quiet_agents:
-            arguments["quiet_owner"] = env.name
-        try:
-            jid = self._bus.publish(nodes, "puppet_agent.run", {**arguments, "noop": self._noop, "run_id": run_id})
-        except transport.Unreachable as error:
-            for node in nodes:
-                self._note(node, f"could not be asked: {error}")
-            return
-        for node in nodes:
-            self._running[node].jids.add(jid)
-
     # -- hearing -------------------------------------------------------------------------------------------------
 
     def _until_something_is_due(self) -> float:
         """Return the seconds until the next deadline or look, at least a little."""
         now = time.monotonic()
-        due = [run.errand.due if run.errand else run.deadline for run in self._running.values()]
-        due.append(self._looked + self._deployment.poll_interval)
-        return max(0.05, min(*due, now + LOOK_INTERVAL) - now)
+        due = [run.errand.due for run in self._running.values() if run.errand]
+        return max(0.05, min(*due, self._runs.due, now + deploying.LOOK_INTERVAL) - now)
 
     def _hear(self, heard: transport.Return | transport.Started | None) -> None:
         if isinstance(heard, transport.Return) and heard.jid in self._errands:
@@ -306,18 +213,13 @@ class Pass:
             return
         if heard is None or heard.node not in self._running or self._running[heard.node].errand:
             return
-        run = self._running[heard.node]
-        if isinstance(heard, transport.Started):
-            self._ask([heard.node], run.run_id)
-        elif heard.jid in self._looks:
-            self._looks[heard.jid].discard(heard.node)
-            self._seen(heard.node, heard.answer)
-        elif heard.jid in self._questions:
-            self._learn(heard.node, heard.answer)
-        elif heard.jid in run.jids:
-            outcome = verdicts.judge(heard.answer, heard.retcode, run_id=run.run_id, noop=self._noop)
-            if outcome.verdict is not None:
-                self._settle(heard.node, outcome)
+        outcome = self._runs.hear(heard)
+        if outcome:
+            self._settle(heard.node, outcome)
+
+    def _give_up_the_lost(self) -> None:
+        for node, outcome in self._runs.lost().items():
+            self._settle(node, outcome)
 
     def _settle(self, node: str, outcome: verdicts.Outcome) -> None:
         """Puppet's run is over: record it and try again if the phase says so; else see whether the node is well."""
@@ -356,7 +258,7 @@ class Pass:
         self._record(node, outcome, self._running.pop(node))
         self._window.end(node, outcome.good)
 
-    def _record(self, node: str, outcome: verdicts.Outcome, run: _Run | None = None) -> None:
+    def _record(self, node: str, outcome: verdicts.Outcome, run: runs.Run | None = None) -> None:
         attempt = run.attempt if run else self._attempts.get(node, 1)
         if run and run.called:
             outcome = dataclasses.replace(outcome, details={**outcome.details, "calls": run.called})
@@ -380,7 +282,7 @@ class Pass:
 
     def _calls(self, what: str) -> tuple[environment.Call, ...]:
         """Return the calls of the phase that play a part; none when nothing is to be changed."""
-        return () if self._noop else self._phase.calls.get(what, ())
+        return () if self._runs.noop else self._phase.calls.get(what, ())
 
     def _send_on_an_errand(self, node: str, what: str, calls: Iterable[environment.Call] | None = None) -> None:
         roles = self._deployment.plan.environment.roles
@@ -403,14 +305,14 @@ class Pass:
         if not errand.over:
             if errand.now != run.waits:
                 run.waits = errand.now
-                self._note(node, errand.now)
+                self._runs.note(node, errand.now)
             return
         self._errands = {jid: each for jid, each in self._errands.items() if each != node}
         run.errand, run.waits = None, ""
         run.called += errand.rows
         self._next_stage(node, run, errand)
 
-    def _next_stage(self, node: str, run: _Run, errand: errands.Errand) -> None:
+    def _next_stage(self, node: str, run: runs.Run, errand: errands.Errand) -> None:
         failed = f"{errand.what}: {errand.failed}" if errand.failed else ""
         if errand.what == "calls":
             verdict = "lost" if errand.silent else "failed" if failed else "done"
@@ -419,10 +321,7 @@ class Pass:
         elif errand.what == "before" and failed:
             self._close(node, verdicts.Outcome("not_started", failed))
         elif errand.what == "before":
-            now = time.monotonic()
-            run.heard, run.deadline = now, now + self._patience
-            self._note(node, "its Puppet run")
-            self._ask([node], run.run_id)
+            self._runs.begin_puppet(node)
         elif errand.what == "check" and failed:
             self._close(node, dataclasses.replace(run.outcome, verdict="failed", reason=failed))
         elif errand.what == "check":
@@ -438,102 +337,6 @@ class Pass:
         """Ask again what did not hold, and take silence for an answer, where that is due."""
         for node in [node for node, run in self._running.items() if run.errand]:
             self._follow(node)
-
-    # -- silence -------------------------------------------------------------------------------------------------
-
-    def _look_after_the_silent(self) -> None:
-        """
-        Ask nodes that run, every now and then, whether their job is alive; one whose job is not is asked for its
-        run again.
-        """
-        now = time.monotonic()
-        if not self._running or now < self._looked + self._deployment.poll_interval:
-            return
-        self._looked = now
-        for node in set().union(*self._looks.values()) & self._running.keys():
-            if not self._running[node].errand:
-                self._grow_silent(node)
-        for jid in self._looks:
-            self._bus.forget(jid)
-        self._looks.clear()
-        at_puppet = {node: run for node, run in self._running.items() if not run.errand}
-        for node, run in at_puppet.items():
-            if not run.jids:
-                self._ask([node], run.run_id)
-        if not at_puppet:
-            return
-        try:
-            jid = self._bus.publish(at_puppet, "saltutil.is_running", args=["puppet_agent.run"])
-        except transport.Unreachable:
-            return
-        self._looks[jid] = set(at_puppet)
-        self._ask_what_they_wait_for()
-
-    def _ask_what_they_wait_for(self) -> None:
-        """Ask nodes on which Puppet is not known to work how far their runs are."""
-        by_run_id: dict[str, list[str]] = {}
-        for node, run in self._running.items():
-            if not run.at_work and not run.errand:
-                by_run_id.setdefault(run.run_id, []).append(node)
-        for jid in self._questions:
-            self._bus.forget(jid)
-        self._questions.clear()
-        for run_id, nodes in by_run_id.items():
-            with contextlib.suppress(transport.Unreachable):
-                self._questions.add(self._bus.publish(nodes, "puppet_agent.status", {"run_id": run_id}))
-
-    def _learn(self, node: str, answer: object) -> None:
-        """A node has said how far its run is; whose lock it waits for is noted, and that it waits no more."""
-        run = self._running[node]
-        if not isinstance(answer, Mapping) or answer.get("run_id") != run.run_id:
-            return
-        run.at_work = answer.get("phase") == "running"
-        holder = answer.get("waiting_for_lock") if answer.get("phase") == "waiting" else None
-        waits = f"waits for Puppet's lock, held by {_holder(holder)}" if isinstance(holder, Mapping) else ""
-        if waits != run.waits:
-            run.waits = waits
-            self._note(node, waits or "waits no longer for Puppet's lock")
-
-    def _seen(self, node: str, jobs: object) -> None:
-        """
-        A node has said which runs its minion works on. Ours among them: all is well; else ask for it again, it joins.
-        """
-        run = self._running[node]
-        run.heard = time.monotonic()
-        if run.silent:
-            run.silent = False
-            self._note(node, "answers again")
-        alive = (
-            {str(job.get("jid")) for job in jobs if isinstance(job, Mapping)}
-            if isinstance(jobs, (list, tuple))
-            else set()
-        )
-        if not alive & run.jids:
-            self._ask([node], run.run_id)
-
-    def _grow_silent(self, node: str) -> None:
-        run = self._running[node]
-        if not run.silent:
-            run.silent = True
-            self._note(
-                node,
-                f"silent since {progress.clock(time.time() - (time.monotonic() - run.heard))}; its run may go on",
-            )
-
-    def _note(self, node: str, note: str, attempt: int | None = None) -> None:
-        attempt = attempt or self._running[node].attempt
-        self._deployment.journal.run_noted(self._deployment.id, self._phase.number, node, attempt, note, self.number)
-        self._deployment.tell_of(self._phase, "node/noted", node=node, note=note)
-
-    def _give_up_the_lost(self) -> None:
-        now = time.monotonic()
-        for node in [node for node, run in self._running.items() if now >= run.deadline and not run.errand]:
-            silent = progress.duration(now - self._running[node].heard)
-            waited = progress.duration(now - self._running[node].started)
-            reason = (
-                f"no outcome after {waited}, last heard {silent} ago; it may still run: salt {node} puppet_agent.status"
-            )
-            self._settle(node, verdicts.Outcome("lost", reason))
 
     # -- ending --------------------------------------------------------------------------------------------------
 
@@ -564,13 +367,7 @@ class Pass:
                 self._record(node, verdicts.Outcome("interrupted", "not started: the deployment was interrupted"))
         for node, run in self._running.items():
             where = f"left at {run.errand.now}" if run.errand else "goes on on its node"
-            self._note(node, f"{where}, the deployment was interrupted")
-
-
-def _holder(holder: Mapping) -> str:
-    """Return who holds a lock, as a node says it."""
-    pid = f" (pid {holder['pid']})" if type(holder.get("pid")) is int else ""
-    return f"{verdicts.text(holder.get('command') or 'another Puppet', 120)}{pid}"
+            self._runs.note(node, f"{where}, the deployment was interrupted")
 
 
 def in_words(outcomes: Mapping[str, verdicts.Outcome]) -> str:

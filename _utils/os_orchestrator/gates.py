@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator import engine, environment, plan, replies, transport
+from os_orchestrator import deploying, environment, plan, replies, transport
 from os_orchestrator.replies import Answer
 
 
@@ -40,7 +40,7 @@ class Rounds:
 class Gate:
     """One gate of a deployment; :meth:`run` returns whether it has opened and, if not, what held it."""
 
-    def __init__(self, deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus):
+    def __init__(self, deployment: deploying.Deployment, phase: plan.Phase, bus: transport.Bus):
         if phase.gate is None:
             raise ValueError(f"phase {phase.name} has no gate")
         self._deployment, self._phase, self._bus, self._gate = deployment, phase, bus, phase.gate
@@ -110,7 +110,7 @@ class Gate:
     def _pause(self, until: float) -> None:
         """Let the interval pass, or less of it if the deployment shall stop, deaf to what is on the bus."""
         while time.monotonic() < until and not self._deployment.stopped_by():
-            self._bus.next(min(engine.LOOK_INTERVAL, until - time.monotonic()))
+            self._bus.next(min(deploying.LOOK_INTERVAL, until - time.monotonic()))
 
 
 def _identity(answers: Iterable[Answer]) -> object:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from os_orchestrator import (
     confirmation,
+    deploying,
     doors,
     engine,
     environment,
@@ -75,7 +76,7 @@ class _Session:
     """
 
     plan: plan.Plan
-    deployment: engine.Deployment
+    deployment: deploying.Deployment
     shown: progress.Lines
     stopped: bool = False
     bus: transport.Bus | None = None
@@ -211,17 +212,19 @@ def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping
     return result
 
 
-def _run_gate(deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping) -> Result:
+def _run_gate(deployment: deploying.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping) -> Result:
     opened, reason = gates.Gate(deployment, phase, bus).run()
     return Result(opened, reason or "open", reason=reason)
 
 
-def _run_confirmation(deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping) -> Result:
+def _run_confirmation(
+    deployment: deploying.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping
+) -> Result:
     confirmed, reason = confirmation.await_answer(deployment, phase, bus)
     return Result(confirmed, reason, reason=reason)
 
 
-def _run_over_nodes(deployment: engine.Deployment, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
+def _run_over_nodes(deployment: deploying.Deployment, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
     outcomes, warning = passes.run(deployment, phase, bus, transport.accepted_keys(opts))
     if phase.kind == "puppet" and not (deployment.plan.noop or phase.options["noop"]):
         roles = deployment.plan.environment.roles
@@ -287,7 +290,7 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
     record = journal.of(order.opts)
     settings = order.opts.get("os_orchestrator") or {}
     poll_interval = doors.number(
-        settings.get("poll_interval", engine.POLL_INTERVAL), "os_orchestrator:poll_interval", minimum=0.1
+        settings.get("poll_interval", deploying.POLL_INTERVAL), "os_orchestrator:poll_interval", minimum=0.1
     )
     earlier = _earlier(order.pillar, the_plan, record)
     who = _door()
@@ -315,7 +318,7 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
         },
         [_row(phase) for phase in the_plan.phases],
     )
-    deployment = engine.Deployment(order.deployment, the_plan, record, (), poll_interval, earlier)
+    deployment = deploying.Deployment(order.deployment, the_plan, record, (), poll_interval, earlier)
     return _Session(the_plan, deployment, shown_to(order.opts))
 
 
@@ -367,7 +370,7 @@ def _settings(phase: plan.Phase) -> dict:
     return {name: phase.options[name] for name in names if phase.options.get(name) is not None}
 
 
-def _listened(session: _Session, bus: transport.Bus) -> engine.Deployment:
+def _listened(session: _Session, bus: transport.Bus) -> deploying.Deployment:
     """Return the deployment with those who listen to it: the bus, and the terminal of who typed the command."""
     return replace(session.deployment, sinks=(lambda step: bus.fire(step.tag, step.event), session.shown))
 

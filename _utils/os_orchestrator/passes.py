@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator import engine, transport, verdicts
+from os_orchestrator import deploying, engine, transport, verdicts
 from os_orchestrator.plan import Phase
 
 Outcomes = Mapping[str, verdicts.Outcome]
@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def run(
-    deployment: engine.Deployment, phase: Phase, bus: transport.Bus, accepted: Iterable[str]
+    deployment: deploying.Deployment, phase: Phase, bus: transport.Bus, accepted: Iterable[str]
 ) -> tuple[Outcomes, str]:
     """
     Run a phase's passes and return the outcomes of the last one, with a warning if it should have become clean.

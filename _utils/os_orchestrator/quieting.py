@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator import engine, transport, verdicts
+from os_orchestrator import deploying, transport, verdicts
 from os_orchestrator.plan import Plan
 
 #: How often a node that says nothing is asked within its ``ping_timeout``.
@@ -24,7 +24,7 @@ def nodes_of(the_plan: Plan) -> list[str]:
     return list(dict.fromkeys(node for phase in phases for node in phase.nodes))
 
 
-def begin(deployment: engine.Deployment, user: str, bus: transport.Bus) -> None:
+def begin(deployment: deploying.Deployment, user: str, bus: transport.Bus) -> None:
     """Keep the agents of a deployment's nodes quiet; a node that is missing, or whose agent a person holds, is told."""
     nodes, the_plan = nodes_of(deployment.plan), deployment.plan
     if nodes:
@@ -33,7 +33,7 @@ def begin(deployment: engine.Deployment, user: str, bus: transport.Bus) -> None:
         deployment.tell("agents/quiet", nodes=nodes, refused=refused)
 
 
-def end(deployment: engine.Deployment, bus: transport.Bus) -> None:
+def end(deployment: deploying.Deployment, bus: transport.Bus) -> None:
     """Leave the agents of a deployment's nodes as they were found; who did not hear it is told."""
     nodes = nodes_of(deployment.plan)
     if nodes:
@@ -45,7 +45,7 @@ def end(deployment: engine.Deployment, bus: transport.Bus) -> None:
 
 
 def _ask(
-    deployment: engine.Deployment, bus: transport.Bus, nodes: list[str], function: str, **kwargs: str
+    deployment: deploying.Deployment, bus: transport.Bus, nodes: list[str], function: str, **kwargs: str
 ) -> dict[str, str]:
     """Call a function for the environment on nodes, and return why it did not do what it is for, by node."""
     owner, timeout = deployment.plan.environment.name, deployment.plan.environment.puppet["ping_timeout"]

@@ -100,7 +100,7 @@ def end_orphans(
     became = {run["node"]: _outcome(record, deployment, run, heard.get(run["node"])) for run in runs}
     if runs and all(became.values()):
         sentence = (
-            f"{user} ended its runs on the nodes after it had been interrupted;"
+            f"interrupted, and its runs on the nodes have ended (force=True by {user});"
             f" salt-run deployment.resume {deployment['environment']} goes on from there"
         )
         record.interrupted(deployment["id"], sentence)
@@ -119,15 +119,17 @@ def _ended(deployment: Mapping, bus: transport.Bus, patience: float) -> dict[str
 
 
 def _outcome(record: journal.Journal, deployment: Mapping, run: Mapping, heard: transport.Return | None) -> str:
-    """Return what a node says of its run, nothing if it is not over; what is bad is recorded."""
+    """Return what a node says of its run, nothing if it is not over; it is recorded, a verdict only if bad."""
     answer = heard.answer if heard else None
     if isinstance(answer, str) and _UNKNOWN in answer[:200]:
         return "not begun"
     said = answer.get("verdict") if isinstance(answer, Mapping) and answer.get("run_id") == run["run_id"] else None
     if not heard or not isinstance(said, str) or said not in verdicts.OF_NODES:
         return ""
-    if not verdicts.GOOD[said]:
+    where = (deployment["id"], run["phase"], run["node"])
+    if verdicts.GOOD[said]:
+        record.run_noted(*where, run["attempt"], f"is over and says {said}, which resume judges", run["pass"])
+    else:
         outcome = verdicts.judge(answer, heard.retcode, run_id=run["run_id"], noop=deployment["noop"])
-        where = (run["phase"], run["node"], run["run_id"], run["attempt"])
-        record.run_ended(deployment["id"], *where, outcome, run["pass"])
+        record.run_ended(*where, run["run_id"], run["attempt"], outcome, run["pass"])
     return said

@@ -116,3 +116,26 @@ def test_at_the_demos_prompt_salt_works_as_typed_and_the_nodes_need_each_other(d
     assert "Connection refused" in json.dumps(outcomes["cmp1"]["log_tail"])
     assert "too few for 2 replicas" in json.dumps(outcomes["ring1"]["log_tail"])
     assert all(each["resource"].startswith("Service[swift-") for each in outcomes["st1"]["failures"])
+
+
+def typed(page):
+    """Return what a page shows to be typed at the demo's prompt, in its order: whole scripts, and lines at a prompt."""
+    for kind, block in re.findall(r"^```(sh|console)\n(.*?)^```$", page.read_text(), re.S | re.M):
+        lines = [line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ ")]
+        yield from [block] if kind == "sh" else [line for line in lines if not line.startswith("make ")]
+
+
+@pytest.mark.slow
+def test_the_first_deployment_goes_as_its_page_says(demo, repository, tmp_path):
+    lines = list(typed(repository / "docs/first-deployment.md"))
+    status, stdout, stderr = prompt(demo, f"cd {tmp_path}", *lines)
+    assert status == 0, stdout + stderr
+    said = re.findall(r"^(?:demo compute|shop site\.shop) (?:succeeded|failed) after .*$", stdout, re.M)
+    assert [re.sub(r"[\d.]+ s", "- s", line) for line in said] == [
+        "demo compute succeeded after - s: 1 tolerated, 5 changed, 1 unchanged",
+        "shop site.shop failed after - s: 2 changed, 1 failed",
+        "shop site.shop succeeded after - s: 2 kept, 1 changed",
+    ]
+    assert "shop is valid: 2 roles, 3 nodes, 1 gate" in stdout
+    (report,) = tmp_path.iterdir()
+    assert "Exec[the shop has its licence]" in report.read_text()

@@ -100,7 +100,7 @@ def test_force_ends_the_runs_that_an_interrupted_deployment_has_left(site, house
     assert not house.puppets("n2")
     shown = site.shown()
     assert (shown["state"], verdicts(shown["phases"][0])["n1"]) == ("interrupted", "killed")
-    assert "root ended its runs on the nodes" in shown["reason"]
+    assert "its runs on the nodes have ended (force=True by root)" in shown["reason"]
 
     site.let_all_go()
     resumed = house.salt_run("deployment.resume", site.name)

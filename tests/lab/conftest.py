@@ -2,12 +2,16 @@
 
 import json
 import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+import yaml
 from machines import house
+from machines.machine import LAB
 
-STORAGE, SWIFT, COMPUTE = ("st1", "st2", "st3"), ("st1", "st2", "st3", "ring1", "px1"), ("cmp1", "cmp2")
+CLIENTS = Path(__file__).parent / "clients"
 
 
 def pytest_collection_modifyitems(items):
@@ -72,10 +76,50 @@ class Lab(house.House):
             read += line
         return read
 
+    def client(self, node, name, *words):
+        """Start a program of ``clients`` on a node; ``told`` ends it."""
+        command = self.nodes[node].command(*_client(name, *words))
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def told(self, client):
+        """End a client and return what it tells."""
+        return json.loads(client.communicate(timeout=300)[0])
+
+    def balance(self, command):
+        """Give HAProxy a command through its socket."""
+        answer = self.nodes["ep1"].run(*_client("balancer", command))
+        assert not answer.strip(), answer
+
+    @contextmanager
+    def without_server(self, node):
+        """Let a node not find its server for the time of a block."""
+        self.nodes[node].run("puppet", "config", "set", "serverport", "1", "--section", "main")
+        try:
+            yield
+        finally:
+            self.nodes[node].run("puppet", "config", "delete", "serverport", "--section", "main")
+
+    @contextmanager
+    def pillar(self, change):
+        """Let a function edit the environment ``lab``, as its operator edits the pillar, for the time of a block."""
+        definition = yaml.safe_load((LAB / "pillar/environments/lab.sls").read_text())
+        change(definition["environments"]["lab"])
+        changed = self.nodes[house.MASTER].root / "srv/changed/environments/lab.sls"
+        changed.parent.mkdir(parents=True, exist_ok=True)
+        changed.write_text(yaml.safe_dump(definition))
+        try:
+            yield
+        finally:
+            changed.unlink()
+
     def fresh(self):
         """Give every node that Puppet has been on an empty disk."""
         used = [name for name in self.minions if (self.nodes[name].root / "var/cache/puppet/state/state.yaml").exists()]
         self.replace_disk(*used)
+
+
+def _client(name, *words):
+    return "python3", "-c", (CLIENTS / f"{name}.py").read_text(), *words
 
 
 def _command(function, *words):

@@ -1,4 +1,4 @@
-"""The lab by hand: ``up``, ``shell NODE``, ``down``, ``clean``, and ``check``: can this machine have it?"""
+"""The lab by hand: ``up [NODE …]``, ``shell NODE``, ``down``, ``clean``, and ``check``: can this machine have it?"""
 
 import fcntl
 import os
@@ -9,8 +9,8 @@ from machines import house, nodes
 from machines.machine import HOME, Trouble, unfit
 
 
-def up():
-    house.House().up()
+def up(*later):
+    house.House().up(*later)
     print("The lab is up. A prompt on its master: make lab-shell NODE=salt")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import phase
 import pytest
 import yaml
-from os_orchestrator import environment, plan
+from os_orchestrator import environment, plan, words
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.stem for path in (REPOSITORY / "orch").glob("*.sls"))
@@ -100,12 +100,12 @@ def test_each_phase_requires_the_one_before_it(scenario):
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_phases_have_only_arguments_that_the_states_take(scenario):
     for sentence, kind, arguments in phases(scenario):
-        assert set(arguments) - {"require"} <= plan.ARGUMENTS[kind], sentence
+        assert set(arguments) - {"require"} <= words.ARGUMENTS[kind], sentence
 
 
-@pytest.mark.parametrize("kind", sorted(plan.ARGUMENTS))
+@pytest.mark.parametrize("kind", sorted(words.ARGUMENTS))
 def test_the_states_and_the_plan_know_the_same_arguments(kind):
-    assert set(getattr(phase, kind).signature.parameters) - {"name"} == plan.ARGUMENTS[kind]
+    assert set(getattr(phase, kind).signature.parameters) - {"name"} == words.ARGUMENTS[kind]
 
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
@@ -165,9 +165,9 @@ def test_the_readme_has_the_phases_of_every_scenario_in_order(scenario):
     assert rows == [sentence for sentence, _, _ in phases(scenario)]
 
 
-@pytest.mark.parametrize("kind", sorted(plan.ARGUMENTS))
+@pytest.mark.parametrize("kind", sorted(words.ARGUMENTS))
 def test_the_manual_has_every_argument_of_a_phase(kind):
     manual = (REPOSITORY / "docs/scenarios.md").read_text()
     section = manual.partition(f"## phase.{kind}\n")[2].partition("\n## ")[0]
     cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == plan.ARGUMENTS[kind]
+    assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == words.ARGUMENTS[kind]

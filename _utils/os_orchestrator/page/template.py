@@ -352,7 +352,7 @@ header.running h1, b.running { color: var(--info-text); }
   border-radius: 6px; break-inside: avoid; }
 .problem .who { font-size: 16px; }
 table { border-collapse: collapse; width: 100%; margin-bottom: 8px; }
-th { text-align: left; color: var(--dim); font-weight: 600; }
+th { text-align: left; color: var(--dim); font-weight: 600; overflow-wrap: normal; }
 th, td { padding: 3px 10px 3px 0; border-bottom: 1px solid var(--line); vertical-align: top; }
 tfoot td { font-weight: 600; }
 .number { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }

@@ -5,12 +5,11 @@ import json
 import shutil
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
-from machines import images, network, nodes
-from machines.machine import HOME, LAB, Trouble, call, until
+from machines import images, layers, network, nodes
+from machines.machine import HOME, LAB, Trouble, call, in_parallel, until
 
 READY = 240  # seconds
 MASTER, SERVER = "salt", "puppet"
@@ -21,30 +20,46 @@ class House:
 
     def __init__(self):
         plan = yaml.safe_load((LAB / "lab.yaml").read_text())
-        self.stacks = images.build(plan["images"])
+        self.images = images.plan(plan["images"])
         prefix, domain, length = (plan["network"][key] for key in ("prefix", "domain", "length"))
         addresses = {name: f"{prefix}{node['number']}" for name, node in plan["nodes"].items()}
         hosts = "".join(f"{address} {name}.{domain} {name}\n" for name, address in addresses.items())
-        self.nodes = {
+        self.all = {
             name: nodes.Node(
                 name=name,
                 domain=domain,
                 address=addresses[name],
                 length=length,
-                layers=self.stacks[node["image"]],
+                image=self.images[node["image"]],
                 hosts=f"127.0.0.1 localhost\n{hosts}",
                 services=tuple(node.get("services", ["salt-minion"])),
                 sees=node.get("sees", {}),
             )
             for name, node in plan["nodes"].items()
         }
-        self.minions = [name for name in self.nodes if name not in (MASTER, SERVER)]
+        there = nodes.made()
+        self.nodes = {
+            name: self.all[name] for name, node in plan["nodes"].items() if name in there or not node.get("later")
+        }
 
-    def up(self):
-        """Bring up every node that is not, each with its certificate and a minion that answers."""
-        if not all(node.is_current() for node in self.nodes.values()):
+    @property
+    def minions(self):
+        return [name for name in self.nodes if name not in (MASTER, SERVER)]
+
+    def up(self, *later):
+        """
+        Bring up every node that is not, each with its certificate and a minion that answers.
+
+        ``later`` names nodes that the lab begins without; once they are there, they belong to it.
+        """
+        unknown = sorted(set(later) - set(self.all))
+        if unknown:
+            raise Trouble(f"the lab has no node {', '.join(unknown)}, but {', '.join(self.all)}")
+        self.nodes.update({name: self.all[name] for name in later})
+        if not all(name in self.nodes and self.nodes[name].is_current() for name in nodes.made()):
             down()
-            images.prune(self.stacks)
+        if not nodes.made():
+            layers.prune([layer for image in self.images.values() for layer in image])
         network.switch_on()
         with told("The nodes are booted"):
             in_parallel(_bring_up, self.nodes.values())
@@ -115,11 +130,6 @@ def told(what):
     begun = time.monotonic()
     yield
     print(f"{what}: {time.monotonic() - begun:.0f} s", flush=True)
-
-
-def in_parallel(function, items):
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(function, items))
 
 
 def _bring_up(node):

@@ -1,26 +1,14 @@
-"""
-The images of the nodes: layers of files, each built once over others and laid over them by overlayfs.
-
-A layer's directory is named by a digest of all that it is made of: a layer that is there is the right one, and a change
-of the lab, of Salt's version or of this project builds what it must and nothing else.
-"""
+"""What the images of the nodes are made of, layer by layer."""
 
 import hashlib
-import inspect
-import json
-import os
 import shutil
 import sys
-import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 
-from machines.machine import HOME, LAB, REPOSITORY, Trouble, call
+from machines.layers import Layer
+from machines.machine import LAB, REPOSITORY, Trouble, call
 
-IMAGES = HOME / "images"
 SOURCES = (
     "LICENSE",
     "MANIFEST.in",
@@ -33,9 +21,8 @@ SOURCES = (
     "pillar.example",
 )
 SERVER, FURNISH = LAB / "files/puppet", LAB / "machines/furnish"
+PACKAGE = Path("/srv/salt-minion.deb")
 RELEASE, KEYRING = "bookworm", "/usr/share/keyrings/debian-archive-keyring.gpg"
-# No part in the machine's own systemd, if it has one.
-ALIEN = ("--register=no", "--keep-unit")
 # Documentation has no reader here, and what is interrupted is built anew, so nothing waits for the disk.
 DPKG = """\
 force-unsafe-io
@@ -46,85 +33,33 @@ path-exclude=/usr/share/locale/*
 INSTALL = "apt-get install -qq --yes --no-install-recommends"
 # Salt in the nodes: an environment of its own, made with Debian's Python, which images keep read-only.
 SALT, BESIDE_SALT = "/opt/salt", ("jsonschema", "PyMySQL")
+# The Salt that a node has before it is upgraded to the others'.
+OLDER_SALT = "3006.28"
 
 
-def build(packages):
-    """Build the layers that are missing and return those of each image by its name, topmost first."""
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    base = (_layer("base", packages["base"], (), _bootstrap),)
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        salt = pool.submit(_layer, "salt", [f"salt=={metadata.version('salt')}", *BESIDE_SALT], base, _install_salt)
-        others = sorted(packages.keys() - {"base"}, reverse=True)
-        stacks = {name: pool.submit(_layer, name, packages[name], base, _install_packages) for name in others}
-        stacks = {"base": base, **{name: (layer.result(), *base) for name, layer in stacks.items()}}
-        salt = salt.result()
-    product = _layer("product", _digest(_sources()), (salt, *base), _install_product)
-    furnished = _layer("furnished", [FURNISH.read_text(), digest_of(SERVER)], stacks["server"], _furnish_server)
-    stacks["server"] = (furnished, *stacks["server"])
-    plugins = _layer("plugins", "", stacks["server"], _copy_plugins)
-    return {name: (product, salt, plugins, *stack) for name, stack in stacks.items()}
+def plan(packages):
+    """Return the layers of each image by its name, topmost first."""
+    base = (Layer("base", packages["base"], (), _bootstrap),)
+    over = {name: (Layer(name, packages[name], base, _install_packages), *base) for name in packages.keys() - {"base"}}
+    furnished = Layer("furnished", [FURNISH.read_text(), digest_of(SERVER)], over["server"], _furnish_server)
+    server = (furnished, *over.pop("server"))
+    plugins = Layer("plugins", "", server, _copy_plugins)
+    salt = _salt(metadata.version("salt"), base)
+    minions = {name: (*salt, plugins, *stack) for name, stack in {"base": base, **over}.items()}
+    return {**minions, "server": server, "older": (*_older(base, (*salt, *base)), plugins, *base)}
 
 
-def prune(stacks):
-    """Remove the layers that no image has any more."""
-    for layer in set(IMAGES.iterdir()) - {layer for stack in stacks.values() for layer in stack}:
-        shutil.rmtree(layer)
+def _salt(version, base):
+    """Return the layers that are Salt, with this project's wheel."""
+    salt = Layer("salt", [f"salt=={version}", *BESIDE_SALT], base, _install_salt)
+    return Layer("product", _digest(_sources()), (salt, *base), _install_product), salt
 
 
-@contextmanager
-def overlay(root, below, upper, work):
-    """Mount layers, topmost first, and over them the directory that takes the changes."""
-    lower = ":".join(map(str, below))
-    call("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},upperdir={upper},workdir={work}", root)
-    try:
-        yield
-    finally:
-        call("umount", root)
-
-
-class Scratch:
-    """A layer in the making: ``files`` will be it, and programs run in a root made of it and the layers below."""
-
-    def __init__(self, place, below):
-        self.place, self.below = place, below
-        self.files, self.root, self.work = (place / name for name in ("files", "root", "work"))
-        for directory in (self.files, self.root, self.work):
-            directory.mkdir(mode=0o755)
-
-    def run(self, *command, binds=()):
-        """Run a command in that root, with the machine's network and proxies."""
-        told = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
-        options = [f"--setenv={name}={value}" for name, value in {**told, "DEBIAN_FRONTEND": "noninteractive"}.items()]
-        options += [f"--machine={self.place.name.replace('_', '-')}", *(f"--bind-ro={bind}" for bind in binds)]
-        with overlay(self.root, self.below, self.files, self.work):
-            call(
-                "systemd-nspawn",
-                "-q",
-                "-D",
-                self.root,
-                *ALIEN,
-                "--as-pid2",
-                "--resolv-conf=replace-host",
-                *options,
-                *command,
-            )
-        for trace in ("etc/resolv.conf", "etc/machine-id"):
-            (self.files / trace).unlink(missing_ok=True)
-
-
-def _layer(name, made_of, below, make):
-    """Return a layer's directory, built by ``make`` unless it is there already."""
-    recipe = json.dumps([inspect.getsource(make), made_of, [each.name for each in below]])
-    place = IMAGES / f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-    if not place.exists():
-        begun = time.monotonic()
-        with tempfile.TemporaryDirectory(dir=IMAGES.parent, prefix=f"{name}-", ignore_cleanup_errors=True) as scratch:
-            making = Scratch(Path(scratch), below)
-            make(making, made_of)
-            making.files.rename(place)
-        size = call("du", "-sm", place).split()[0]
-        print(f"Image layer {name} took {time.monotonic() - begun:.0f} seconds and {size} MB.", flush=True)
-    return place
+def _older(base, newer):
+    """Return the layers that are an older Salt from a Debian package, with the package that upgrades it beside it."""
+    packed = Layer("package", metadata.version("salt"), newer, _pack_salt)
+    older = Layer("older", OLDER_SALT, (*_salt(OLDER_SALT, base), *base), _install_as_package)
+    return packed, older
 
 
 def _bootstrap(scratch, packages):
@@ -191,6 +126,23 @@ def _copy_plugins(scratch, _):
     there, here = "/usr/share/puppet/modules.available", "/var/cache/puppet"
     copy = f"for kind in lib facts.d; do cp -rT {there}/$module/$kind {here}/$kind; done"
     scratch.run("sh", "-c", f"mkdir -p {here}; for module in $(ls {there}); do {copy}; done 2>/dev/null; true")
+
+
+def _pack_salt(scratch, version):
+    """Make a Debian package of the Salt that is seen."""
+    control = (
+        f"Package: {PACKAGE.stem}\nVersion: {version}\nArchitecture: all\nMaintainer: the lab\nDescription: Salt\n"
+    )
+    (scratch.files / "srv/tree/DEBIAN").mkdir(parents=True)
+    (scratch.files / "srv/tree/DEBIAN/control").write_text(control)
+    pack = f"mkdir /srv/tree/opt && cp -a {SALT} /srv/tree{SALT} && dpkg-deb --build -Zzstd -z1 /srv/tree {PACKAGE}"
+    scratch.run("sh", "-c", f"{pack} && rm -r /srv/tree")
+
+
+def _install_as_package(scratch, version):
+    """Let dpkg know the Salt that is seen, as if it had come so."""
+    _pack_salt(scratch, version)
+    scratch.run("sh", "-c", f"dpkg --install {PACKAGE} && rm {PACKAGE}")
 
 
 def _sources():

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 LAB = Path(__file__).resolve().parents[1]
@@ -35,6 +36,12 @@ def until(condition, timeout, what, interval=0.1):
             raise Trouble(f"{what}: not so after {timeout} seconds")
         time.sleep(interval)
     return answer
+
+
+def in_parallel(function, items):
+    """Call a function for each of the items at once and return the answers in their order."""
+    with ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(function, items))
 
 
 def unfit():

@@ -12,8 +12,8 @@ import shutil
 import signal
 from dataclasses import dataclass
 
-from machines import images, network, power
-from machines.machine import HOME, LAB, Trouble, call, until
+from machines import images, layers, network, power
+from machines.machine import HOME, LAB, Trouble, call, in_parallel, until
 
 NODES, FILES = HOME / "nodes", LAB / "files"
 PATH = f"{images.SALT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -27,15 +27,15 @@ IDENTITY = ("var/lib/puppet/ssl", "etc/salt/pki")
 @dataclass(frozen=True, eq=False)
 class Node:
     """
-    One node. ``layers`` are its image's, ``hosts`` is its ``/etc/hosts``, ``services`` start with it, ``sees`` has
-    the directories of the lab that it sees, and where.
+    One node. ``image`` is its layers, topmost first, ``hosts`` its ``/etc/hosts``, ``services`` start with it, ``sees``
+    has the directories of the lab that it sees, and where.
     """
 
     name: str
     domain: str
     address: str
     length: int
-    layers: tuple
+    image: tuple
     hosts: str
     services: tuple
     sees: dict
@@ -66,10 +66,12 @@ class Node:
         return power.holder(self.place) is not None
 
     def make(self):
-        """Give it an empty disk, but for what tells it from the others."""
+        """Build its image, and give it an empty disk, but for what tells it from the others."""
+        in_parallel(layers.Layer.build, self.image)
         for name in ("disk", "work", "root"):
             (self.place / name).mkdir(parents=True)
-        lower, disk = ":".join(map(str, self.layers)), f"upperdir={self.place}/disk,workdir={self.place}/work"
+        lower = ":".join(str(layer.place) for layer in self.image)
+        disk = f"upperdir={self.place}/disk,workdir={self.place}/work"
         call("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={lower},{disk}", self.root)
         for tree in (FILES / "common", FILES / self.name):
             if tree.is_dir():
@@ -93,7 +95,7 @@ class Node:
         """Boot it and wait until it is up."""
         namespace = network.plug(self.name, f"{self.address}/{self.length}")
         command = ["systemd-nspawn", "-q", "-b", "-D", str(self.root), "-M", self.machine, f"--hostname={self.name}"]
-        command += [f"--network-namespace-path=/run/netns/{namespace}", f"--capability={CAPABILITIES}", *images.ALIEN]
+        command += [f"--network-namespace-path=/run/netns/{namespace}", f"--capability={CAPABILITIES}", *layers.ALIEN]
         command += ["--resolv-conf=off", "--timezone=off", "--link-journal=no", *self._binds()]
         power.on(self.place, self.machine, command)
         until(self._is_up, BOOT, f"node {self.name} is up (its console is {self.place}/console)")
@@ -136,7 +138,8 @@ class Node:
         return [f"--bind-ro={LAB / name}:{place}" for name, place in self.sees.items()]
 
     def _made_of(self):
-        return json.dumps([*map(str, self.layers), images.digest_of(FILES), self.hosts, self.services, self.sees])
+        stack = [layer.place.name for layer in self.image]
+        return json.dumps([*stack, images.digest_of(FILES), self.hosts, self.services, self.sees])
 
 
 def entering(name, *command):

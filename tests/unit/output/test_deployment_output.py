@@ -203,7 +203,7 @@ def test_the_status_is_the_page_of_what_runs_and_a_line_of_what_has_ended(tmp_pa
         db.execute("UPDATE deployments SET state = 'running', reason = '', ended = NULL")
     found = running.journal.deployment(DEPLOYMENT)
     text = shown(report.status([{**found, "state": "running", "reason": ""}, ended.journal.deployment(DEPLOYMENT)]))
-    assert "    cmp1  running                goes on on its node, the deployment was interrupted\n" in text
+    assert "    cmp1  unheard                goes on on its node, the deployment was interrupted\n" in text
     assert text.endswith(
         "prod compute running: 1 changed, 1 unchanged\n\n"
         "20261123000000000000  2026-11-23 00:00:00  prod compute, partial  succeeded  36.2 s  by alice"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes import NEVER, Bus, Node, Record, Sink, outcome
-from os_orchestrator import engine, environment, journal, plan, scheduler, transport, verdicts
+from os_orchestrator import deploying, engine, environment, journal, plan, scheduler, transport, verdicts
 
 RUN_ID = "77-1-1-{}"
 OPTIONS = {"timeout": 1000, "lock_timeout": 10, "grace": 5, "ping_timeout": 15, "concurrency": 50}
@@ -30,7 +30,7 @@ class Rehearsal:
         self.plan = a_plan(names, noop, **options)
         self.bus = Bus(*nodes, noise=noise, refuses=refuses)
         self.record, self.sink = record or Record(), Sink()
-        self.deployment = engine.Deployment("77", self.plan, self.record, (self.sink,), poll_interval)
+        self.deployment = deploying.Deployment("77", self.plan, self.record, (self.sink,), poll_interval)
         self.phase = self.plan.phases[0]
         self.accepted = names if accepted is None else accepted
 

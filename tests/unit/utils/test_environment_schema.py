@@ -4,7 +4,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
-from os_orchestrator import environment, environment_schema, plan, verdicts
+from os_orchestrator import environment, environment_schema, verdicts, words
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 DEFINITIONS = environment_schema.SCHEMA["$defs"]
@@ -55,7 +55,7 @@ def test_retries_may_name_every_bad_verdict_of_a_run():
 
 
 def test_what_a_scenario_may_say_of_a_phase_an_environment_may_say_too():
-    assert set(DEFINITIONS["phase"]["properties"]) == plan.ARGUMENTS["puppet"] - {"role", "nodes"}
+    assert set(DEFINITIONS["phase"]["properties"]) == words.ARGUMENTS["puppet"] - {"role", "nodes"}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes import Bus, Node, Record, Sink
-from os_orchestrator import engine, environment, gates, plan, replies, transport
+from os_orchestrator import deploying, environment, gates, plan, replies, transport
 
 ASK = "mysql_mmm.writer_ready"
 PROBE = "mysql_endpoint.ready"
@@ -278,7 +278,7 @@ class Rehearsal:
         self.bus = Bus(*(Node(name, checks=asked) for name, asked in answers.items()), refuses=refuses, noise=noise)
         self.record, self.sink = Record(), Sink()
         self.gate = gates.Gate(
-            engine.Deployment("77", the_plan, self.record, (self.sink,)), the_plan.phases[0], self.bus
+            deploying.Deployment("77", the_plan, self.record, (self.sink,)), the_plan.phases[0], self.bus
         )
 
     def run(self):

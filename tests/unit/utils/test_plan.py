@@ -4,7 +4,7 @@ import fnmatch
 
 import pytest
 from nodes import chunks
-from os_orchestrator import doors, environment, plan
+from os_orchestrator import doors, environment, plan, words
 from os_orchestrator.plan import Selection
 
 ACCEPTED = ("ctl1", "ctl2", "cmp1", "cmp2", "cmp3", "cmp4", "st1", "st2")
@@ -165,7 +165,7 @@ def test_a_scenario_without_a_dot_is_one_of_ours(scenario, sls):
 
 
 def test_the_operator_names_the_role_of_a_scenario_that_leaves_it_to_him():
-    left_open = phase({"role": plan.NAMED_ROLE})
+    left_open = phase({"role": words.NAMED_ROLE})
     assert plan.build(left_open, prod(), selection=Selection(role=("compute",))).phases[0].roles == ("compute",)
     named = "name one of controller, secondary, compute, storage, endpoint with role="
     assert mistakes(left_open) == [f"A phase: it is about a role that is named; {named}"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes import GOOD, NEVER, Bus, Node, Record, Sink
-from os_orchestrator import engine, environment, journal, plan, resume, scheduler, verdicts
+from os_orchestrator import deploying, engine, environment, journal, plan, resume, scheduler, verdicts
 
 OPTIONS = {"timeout": 100, "lock_timeout": 10, "grace": 5, "ping_timeout": 15, "concurrency": 50}
 NAME = "A phase"
@@ -51,7 +51,7 @@ class Stages:
         self.earlier = earlier or resume.NOTHING
 
     def run(self, deployment="77", number=1):
-        told = engine.Deployment(deployment, self.plan, self.record, (self.sink,), 30, self.earlier)
+        told = deploying.Deployment(deployment, self.plan, self.record, (self.sink,), 30, self.earlier)
         with self.bus.time():
             return engine.Pass(told, self.phase, self.bus, self.accepted, number).run()
 

@@ -88,7 +88,7 @@ class Record:
     """A journal that remembers what was written to it; ``last`` is its only deployment."""
 
     def __init__(self, last):
-        self.last, self.verdicts, self.reason = last, {}, None
+        self.last, self.verdicts, self.notes, self.reason = last, {}, {}, None
 
     def deployments(self, environment, limit):
         assert (environment, limit) == ("prod", 1)
@@ -100,6 +100,10 @@ class Record:
     def run_ended(self, deployment, phase, node, run_id, attempt, outcome, passing):
         assert (deployment, phase, run_id, attempt, passing) == ("1", 2, "r1", 1, 1)
         self.verdicts[node] = outcome.verdict
+
+    def run_noted(self, deployment, phase, node, attempt, note, passing):
+        assert (deployment, phase, attempt, passing) == ("1", 2, 1, 1)
+        self.notes[node] = note
 
     def interrupted(self, _id, reason):
         self.reason = reason
@@ -134,8 +138,9 @@ def test_runs_that_nobody_waits_for_are_ended_and_what_is_bad_is_recorded():
     assert became == {"n3": "killed", "n4": "changed", "n5": "not begun"}
     # What has ended well is judged by who resumes, and knows what was asked.
     assert record.verdicts == {"n3": "killed"}
+    assert record.notes == {"n4": "is over and says changed, which resume judges"}
     assert record.reason == (
-        "bob ended its runs on the nodes after it had been interrupted;"
+        "interrupted, and its runs on the nodes have ended (force=True by bob);"
         " salt-run deployment.resume prod goes on from there"
     )
 

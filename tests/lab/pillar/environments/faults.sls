@@ -1,11 +1,15 @@
-# Nodes on which Puppet is made to fail, or its minion to restart, in Puppet environments of their own.
+# Nodes on which Puppet is made to fail, or to restart or upgrade its minion, in Puppet environments of their own.
 environments:
   restarting:
-    roles: {upgraded: [ep1]}
+    roles: {restarted: [ep1]}
     puppet: {puppet_environment: restarting, timeout: 300}
 
+  upgrading:
+    roles: {upgraded: [old1]}
+    puppet: {puppet_environment: upgrading, timeout: 300}
+
   transient:
-    roles: {fresh: [cmp1, cmp2, ep1]}
+    roles: {fresh: [cmp2, ep1]}
     puppet:
       puppet_environment: transient
       timeout: 300

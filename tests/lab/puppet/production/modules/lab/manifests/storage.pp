@@ -1,4 +1,4 @@
-# A storage node: one device, exported into the three rings.
+# A storage node: two devices, exported into the three rings. Each node is a zone.
 class lab::storage {
   include lab::swift
   include lab::rings
@@ -16,7 +16,7 @@ class lab::storage {
     container_server_workers => 1,
     object_server_workers    => 1,
   }
-  file { ['/srv/node', '/srv/node/d1']:
+  file { ['/srv/node', '/srv/node/d1', '/srv/node/d2']:
     ensure  => directory,
     owner   => 'swift',
     group   => 'swift',
@@ -25,7 +25,9 @@ class lab::storage {
   }
 
   $zone = regsubst($facts['networking']['hostname'], '\D', '', 'G')
-  @@ring_object_device { "${address}:6200/d1": zone => $zone, weight => 1 }
-  @@ring_container_device { "${address}:6201/d1": zone => $zone, weight => 1 }
-  @@ring_account_device { "${address}:6202/d1": zone => $zone, weight => 1 }
+  ['d1', 'd2'].each |$device| {
+    @@ring_object_device { "${address}:6200/${device}": zone => $zone, weight => 1 }
+    @@ring_container_device { "${address}:6201/${device}": zone => $zone, weight => 1 }
+    @@ring_account_device { "${address}:6202/${device}": zone => $zone, weight => 1 }
+  }
 }

@@ -1,17 +1,8 @@
-"""Both scenarios on nodes that are as Debian left them, then on nodes that are as they should be."""
+"""Both scenarios, what they have deployed, and both once more on nodes that are as they should be."""
 
 import pytest
+from machines.machine import until
 
-TOKEN = """
-    import json, urllib.request
-    user = {"name": "admin", "domain": {"name": "Default"}, "password": "secret"}
-    scope = {"project": {"name": "admin", "domain": {"name": "Default"}}}
-    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-    request = urllib.request.Request("http://ep1.lab.test:5000/v3/auth/tokens", json.dumps(body).encode())
-    request.add_header("Content-Type", "application/json")
-    answer = urllib.request.urlopen(request, timeout=60)
-    print(answer.status, answer.headers["X-Backend"], bool(answer.headers["X-Subject-Token"]))
-"""
 OPENSTACK = {
     "OS_AUTH_URL": "http://ep1.lab.test:5000/v3",
     "OS_USERNAME": "admin",
@@ -22,22 +13,11 @@ OPENSTACK = {
 }
 
 
-def test_the_nodes_have_the_project_as_a_wheel(lab):
-    printed = lab.master("/opt/salt/bin/python", "-m", "os_orchestrator.tree").stdout.strip()
-    assert printed in lab.master("cat", "/etc/salt/master").stdout
-    assert {answer["enabled"] for answer in lab.ask("*", "puppet_agent.status").values()} == {True}
-
-
-def test_the_environment_is_valid(lab):
-    done = lab.salt_run("environment.validate", "lab")
-    assert done.returncode == 0, done.stdout
-
-
 def test_swift_is_deployed(swift):
     assert swift.status == 0, swift.progress
-    assert swift.verdicts("Storage nodes export their devices") == dict.fromkeys(("st1", "st2", "st3"), "tolerated")
+    assert swift.verdicts("Storage nodes export their devices") == dict.fromkeys(("st1", "st2"), "tolerated")
     assert swift.verdicts("The ring builder builds the rings") == {"ring1": "changed"}
-    assert swift.verdicts("Storage nodes fetch the rings") == dict.fromkeys(("st1", "st2", "st3"), "changed")
+    assert swift.verdicts("Storage nodes fetch the rings") == dict.fromkeys(("st1", "st2"), "changed")
     assert swift.verdicts("The proxy is installed") == {"px1": "changed"}
 
 
@@ -57,7 +37,7 @@ def test_swift_stores_an_object_on_every_storage_node(lab, swift):
     run(*login, "upload", "kept", "/tmp/object", "--object-name=object")
     run(*login, "download", "kept", "object", "--output=/tmp/again")
     run("cmp", "/tmp/object", "/tmp/again")
-    for name in ("st1", "st2", "st3"):
+    for name in ("st1", "st2"):
         assert lab.nodes[name].run("find", "/srv/node/d1/objects", "-name", "*.data").count(".data") >= 1
 
 
@@ -80,9 +60,15 @@ def test_what_one_master_writes_the_other_has(lab, compute):
 
 
 def test_each_keystone_issues_tokens_behind_the_endpoint(lab, compute):
-    program = "\n".join(line[4:] for line in TOKEN.splitlines())
-    answers = {lab.nodes["ep1"].run("python3", "-c", program).strip() for _ in range(4)}
-    assert answers == {"201 cmp1 True", "201 cmp2 True"}
+    assert lab.told(lab.client("ep1", "tokens", "4")) == {"issued": {"cmp1": 2, "cmp2": 2}, "failed": []}
+
+
+def test_a_keystone_is_taken_out_of_the_balancer_and_put_back_while_tokens_are_issued(lab, compute):
+    lab.balance("disable server keystone/cmp1")
+    assert lab.told(lab.client("ep1", "tokens", "4")) == {"issued": {"cmp2": 4}, "failed": []}
+    lab.balance("enable server keystone/cmp1")
+    until(lambda: lab.ask("ep1", "haproxy_endpoint.ready", "keystone", "count=2")["ep1"]["ready"], 30, "cmp1 is back")
+    assert lab.told(lab.client("ep1", "tokens", "4")) == {"issued": {"cmp1": 2, "cmp2": 2}, "failed": []}
 
 
 def test_openstack_issues_a_token(lab, compute):
@@ -101,6 +87,16 @@ def test_a_deployment_has_a_report(lab, swift, compute, scenario):
     assert lab.salt_run("deployment.report", deployment.answer["id"], f"path={path}").returncode == 0
     page = lab.master("cat", path).stdout
     assert all(phase["name"] in page for phase in deployment.answer["phases"])
+
+
+def test_lost_rings_are_caught_by_their_gate_alone(lab, swift):
+    """Hidden: the rebalance is refresh-only, so Puppet exits 0 and makes no ring."""
+    lab.nodes["ring1"].run("sh", "-c", "mkdir /root/lost && mv /etc/swift/*.ring.gz /root/lost")
+    done = lab.deploy("run", "lab", "wrong.lost_rings")
+    lab.nodes["ring1"].run("sh", "-c", "mv /root/lost/* /etc/swift && rmdir /root/lost")
+    assert done.verdicts("The ring builder builds the rings") == {"ring1": "unchanged"}
+    assert done.status == 1
+    assert "ring.gz is not there" in done.phase("The rings are the same everywhere")["reason"]
 
 
 @pytest.mark.parametrize("scenario", ["swift", "compute"])
