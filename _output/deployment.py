@@ -47,13 +47,20 @@ def _lines(shown):
 
 def _plan(shown):
     noop = " (noop)" if shown["noop"] else ""
-    lines = [f"{shown['environment']} {shown['scenario']}{noop}: {len(shown['phases'])} phases{_in_all(shown)}", ""]
+    lines = [
+        f"{shown['environment']} {shown['scenario']}{noop}: {_count(len(shown['phases']), 'phase')}{_in_all(shown)}",
+        "",
+    ]
     for phase in shown["phases"]:
         lines += _planned(phase)
     missing = {node: why for phase in shown["phases"] for node, why in phase["missing"].items()}
     if missing:
         lines += ["", "Missing now:", *(f"  {node}: {why}" for node, why in missing.items())]
     return lines + _excluded(shown)
+
+
+def _count(number, what):
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _in_all(shown):
