@@ -159,7 +159,7 @@ class Lines:
         return f"agents are kept quiet on {len(data['nodes']) - len(data['refused'])} nodes{_but(data['refused'])}"
 
     def _agents_restored(self, data: Mapping) -> str:
-        cure = "; salt NODE puppet_agent.unquiet ENVIRONMENT does it" if data["refused"] else ""
+        cure = f"; {data['command']}" if data["refused"] else ""
         return (
             f"agents are as they were on {len(data['nodes']) - len(data['refused'])} nodes{_but(data['refused'])}{cure}"
         )

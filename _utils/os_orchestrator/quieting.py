@@ -44,7 +44,8 @@ def end(deployment: deploying.Deployment, bus: transport.Bus) -> None:
             refused = restore(deployment.plan.environment.name, nodes, bus, timeout)
         except (KeyboardInterrupt, SystemExit):
             refused = dict.fromkeys(nodes, "not asked, who deployed would not wait")
-        deployment.tell("agents/restored", nodes=nodes, refused=refused)
+        command = f"salt -L {','.join(refused)} puppet_agent.unquiet {deployment.plan.environment.name}"
+        deployment.tell("agents/restored", nodes=nodes, refused=refused, command=command if refused else "")
 
 
 def restore(environment: str, nodes: Iterable[str], bus: transport.Bus, timeout: float) -> dict[str, str]:

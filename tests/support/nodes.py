@@ -358,7 +358,7 @@ def ready_since(when):
     return {WRITER: answer}
 
 
-def small_site(root, ready=20, roles=None, exclude=None, scripts=None, calls=None, **options):
+def small_site(root, ready=20, roles=None, exclude=None, scripts=None, calls=None, quiet=False, **options):
     """Return a master for SCENARIO: two controllers, two compute nodes, a hardware balancer as the endpoint."""
     definition = {
         "roles": {"controller": ["ctl1", "ctl2"], "compute": ["cmp1", "cmp2"], "endpoint": [], **(roles or {})},
@@ -373,6 +373,7 @@ def small_site(root, ready=20, roles=None, exclude=None, scripts=None, calls=Non
             }
         },
         "calls": calls or {},
+        "quiet_agents": quiet,
     }
     runs = {"ctl2": [("unchanged", 3)]}
     scripts = {"ctl1": {"checks": ready_since(ready)}, "ctl2": {"checks": ready_since(0)}, **(scripts or {})}
@@ -471,6 +472,28 @@ DEPLOYMENTS = {
     "interrupted": ({"noise": [(32, KeyboardInterrupt())]}, {}),
     "many": ({"roles": {"compute": [f"cmp{number}.example.com" for number in range(1, 8)]}}, {}),
 }
+
+
+def _agent(quiet, reason=""):
+    """Return what a node does whose own agent shall be quiet: it is, or a person has decided otherwise."""
+    return {
+        "puppet_agent.quiet": lambda now, owner, message: {"quiet": quiet, "reason": reason},
+        "puppet_agent.unquiet": lambda now, owner: {"quiet": False, "reason": ""},
+    }
+
+
+DEPLOYMENTS["quiet"] = (
+    {
+        "quiet": True,
+        "scripts": {
+            "ctl1": {"checks": ready_since(20), "does": _agent(True)},
+            "ctl2": {"checks": ready_since(0), "does": _agent(True)},
+            "cmp1": {"does": _agent(True) | {"puppet_agent.unquiet": lambda now, owner: [][1]}},
+            "cmp2": {"does": _agent(False, "disabled by hand: disk broken"), "runs": [("disabled", 1)]},
+        },
+    },
+    {},
+)
 #: The same of the rolling site.
 ROLLED = {
     "rolling": ({"answer": ("confirm", "two started")}, {}),

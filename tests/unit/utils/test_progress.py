@@ -41,7 +41,7 @@ def test_the_bus_is_told_the_same_under_tags_that_name_the_deployment(name, tmp_
     for tag, event in fired:
         assert tag == f"os-orchestrator/prod/{DEPLOYMENT}/{event['what']}"
         assert (event["version"], event["environment"], event["deployment"]) == (1, "prod", DEPLOYMENT)
-        assert event["what"].startswith("deployment/") or {"phase", "name"} <= set(event)
+        assert event["what"].startswith(("deployment/", "agents/")) or {"phase", "name"} <= set(event)
         assert not event["what"].startswith("node/") or event["node"]
 
 
