@@ -22,7 +22,13 @@ setup(
         "test": (HERE / "tests/requirements.txt").read_text().split(),
     },
     # The repository is a Salt file root, and the wheel carries the same tree: every way finds the same paths.
-    packages=["os_orchestrator", "os_orchestrator.node", "os_orchestrator.page", "os_orchestrator.fileroot"],
+    packages=[
+        "os_orchestrator",
+        "os_orchestrator.journal",
+        "os_orchestrator.node",
+        "os_orchestrator.page",
+        "os_orchestrator.fileroot",
+    ],
     package_dir={"os_orchestrator": "_utils/os_orchestrator", "os_orchestrator.fileroot": "."},
     package_data={
         "os_orchestrator.fileroot": [

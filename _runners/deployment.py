@@ -13,7 +13,19 @@ import re
 import threading
 from pathlib import Path
 
-from os_orchestrator import doors, interrupts, journal, orchestration, page, plan, report, stopping, transport, why
+from os_orchestrator import (
+    doors,
+    interrupts,
+    journal,
+    orchestration,
+    page,
+    plan,
+    quieting,
+    report,
+    stopping,
+    transport,
+    why,
+)
 from os_orchestrator import graph as graphs
 from os_orchestrator import resume as resuming
 from os_orchestrator import watch as watching
@@ -335,8 +347,11 @@ def unlock(environment):
     environment
         The environment.
 
-    Returns ``{environment, deployment, user, pid, since}``: whose claim it
-    was. Exits with 2 when there is none, or when its process is alive.
+    Agents that the deployment kept quiet run again, as they were found.
+
+    Returns ``{environment, deployment, user, pid, since, quiet}``: whose claim
+    it was, and which agents are still quiet, with the reasons. Exits with 2
+    when there is none, or when its process is alive.
 
     CLI Example:
 
@@ -344,8 +359,13 @@ def unlock(environment):
 
         salt-run deployment.unlock prod
     """
-    name = _name(environment, "environment")
-    return doors.answer(report.unlocked(journal.of(__opts__).unlock(name, _door("deployment.unlock").user)))
+    name, record = _name(environment, "environment"), journal.of(__opts__)
+    claim = record.unlock(name, _door("deployment.unlock").user)
+    dead, quiet = record.head(claim.deployment), {}
+    if dead and dead["arguments"].get("quiet"):
+        with transport.Bus(__opts__) as bus:
+            quiet = quieting.restore(name, dead["arguments"]["quiet"], bus, quieting.PATIENCE)
+    return doors.answer(report.unlocked(claim, quiet))
 
 
 @doors.runner

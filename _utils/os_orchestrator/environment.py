@@ -1,288 +1,55 @@
 """
 An environment: what the pillar says of a set of nodes, checked as a whole and made one typed value.
 
-:func:`definitions` alone reads the pillar; all else here is pure.
+All here is pure but :func:`load`, which asks the part of this room that reads the pillar. Others see this file alone::
+
+    environment                               roles, gates, calls and the whole, checked and built
+    environment_pillar                        the definitions in the pillar
+    environment_mistakes  environment_values  what the schema does not allow · what an environment is
+    environment_schema                        what may be written
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
-import logging
-import math
 import re
-import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import salt.config
-import salt.key
-import salt.pillar
-
 from os_orchestrator import doors, environment_schema
+from os_orchestrator.environment_mistakes import Invalid, Mistake, as_plain, at, schema_mistakes, shown
+from os_orchestrator.environment_pillar import PILLAR_ID, definitions, pick, pillar_id
+from os_orchestrator.environment_values import ANSWER, Call, Check, Environment, Gate, Role
 
-#: The id whose pillar holds the environments, unless the master's configuration names another.
-PILLAR_ID = "os-orchestrator"
-
-#: What stands for a field of an earlier answer in the arguments of a check.
-ANSWER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)\}")
+__all__ = [
+    "ANSWER",
+    "CALLING",
+    "PILLAR_ID",
+    "Call",
+    "Check",
+    "Environment",
+    "Gate",
+    "Invalid",
+    "Mistake",
+    "Role",
+    "build",
+    "calls_from",
+    "definitions",
+    "gate_from",
+    "gate_with",
+    "load",
+    "phase_mistakes",
+    "pick",
+    "pillar_id",
+]
 
 #: What a phase may say that names calls of its environment, or has them in place.
 CALLING = ("before", "check", "after")
 
-_DEPTH = 32
-_KEY_STATES = {
-    "minions": "accepted",
-    "minions_pre": "pending",
-    "minions_rejected": "rejected",
-    "minions_denied": "denied",
-}
 Match = Callable[[str, str], Iterable[str]]
-
-
-@dataclass(frozen=True)
-class Role:
-    """A role: its nodes, those that are excluded apart, and what it overrides of the environment's ``puppet``."""
-
-    name: str
-    nodes: tuple[str, ...]
-    options: Mapping = dataclasses.field(default_factory=dict)
-    excluded: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Check:
-    """
-    One condition of a gate: an execution function, called on every node of a role, and what it must answer.
-
-    expect
-        True, ``equal``, ``{"value": X}``, or any other scalar, which the answer must equal.
-
-    key
-        The part of the answer to look at, a path with colons; None is all of it.
-
-    name
-        The name by which later checks of the gate use its answer, as ``{name.field}`` in their arguments.
-
-    timeout
-        Seconds for one answer.
-    """
-
-    function: str
-    role: str
-    args: tuple = ()
-    kwargs: Mapping = dataclasses.field(default_factory=dict)
-    expect: object = True
-    key: str | None = None
-    timeout: float = 30
-    name: str | None = None
-
-    @property
-    def needs(self) -> tuple[tuple[str, str], ...]:
-        """The answers that its arguments are made of: names and fields."""
-        return tuple(dict.fromkeys(ANSWER.findall(json.dumps([self.args, dict(self.kwargs)]))))
-
-
-@dataclass(frozen=True)
-class Call:
-    """
-    An execution function that is called for one node: before its Puppet run, after it, or in place of one.
-
-    role
-        The role on all of whose nodes it is called; None is the node itself.
-
-    args, kwargs
-        Its arguments; ``{node}`` in them is the node's id.
-
-    expect, key, timeout
-        As of a :class:`Check`; ``done`` is any answer that is no error and not False.
-
-    within, interval
-        Seconds within which it must hold, and from one time of asking to the next; asked once when ``within`` is 0.
-
-    always
-        Whether it is called, at the node's end, although something before it has failed.
-    """
-
-    function: str
-    role: str | None = None
-    args: tuple = ()
-    kwargs: Mapping = dataclasses.field(default_factory=dict)
-    expect: object = "done"
-    key: str | None = None
-    timeout: float = 60
-    within: float = 0
-    interval: float = 5
-    always: bool = False
-
-
-@dataclass(frozen=True)
-class Gate:
-    """Checks that must hold in ``successes`` rounds in a row, ``interval`` seconds apart, in ``timeout`` seconds."""
-
-    name: str
-    checks: tuple[Check, ...]
-    successes: int = 1
-    interval: float = 5
-    timeout: float = 300
-
-
-@dataclass(frozen=True)
-class Environment:
-    """
-    A named set of nodes and settings. ``digest`` changes when its definition or the nodes of a role do.
-
-    puppet
-        Every setting of the ``puppet`` section, those not given with their defaults.
-
-    excluded
-        The nodes that are left out, with the reasons.
-
-    quiet_agents
-        Whether the nodes' own agents are kept from running for the time of a deployment.
-    """
-
-    name: str
-    roles: Mapping[str, Role]
-    excluded: Mapping[str, str]
-    puppet: Mapping
-    phases: Mapping[str, Mapping]
-    gates: Mapping[str, Gate]
-    digest: str
-    calls: Mapping[str, tuple[Call, ...]] = dataclasses.field(default_factory=dict)
-    quiet_agents: bool = False
-
-    def options(self, role_names: Iterable[str], phase_name: str, sls_arguments: Mapping) -> dict:
-        """
-        Return the settings for one phase: the environment's ``puppet`` < SLS argument < role < sentence.
-
-        Of several roles a later one wins. SLS arguments that are None count as not given.
-        """
-        given = {key: value for key, value in sls_arguments.items() if value is not None}
-        options = {**environment_schema.WAY_DEFAULTS, **self.puppet, **given}
-        for role in role_names:
-            options.update(self.roles[role].options)
-        return {**options, **self.phases.get(phase_name, {})}
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One thing that is wrong in a definition: where, what is there, and what to write instead."""
-
-    path: str
-    found: str
-    cure: str
-
-    def __str__(self):
-        place = f"{self.path}: " if self.path else ""
-        return " ".join(f"{place}{self.found}; {self.cure}".split())
-
-
-class Invalid(doors.Refused):
-    """A definition with mistakes: all of them, a sentence and a line each."""
-
-    def __init__(self, mistakes: Iterable[Mistake]):
-        self.mistakes = tuple(mistakes)
-        super().__init__("\n".join(map(str, self.mistakes)))
-
-
-# -- plain values --------------------------------------------------------------------------------------------------
-
-
-def _at(path: Sequence) -> str:
-    """Return a path as Salt writes it, for example ``environments:prod:roles``."""
-    return ":".join(map(str, path))
-
-
-def _plain(value: object, path: tuple, mistakes: list[Mistake]) -> Any:
-    """Return a value as JSON can hold it, noting what YAML can hold and JSON cannot."""
-    if len(path) > _DEPTH:
-        mistakes.append(Mistake(_at(path[:4]), "mappings or lists in each other without end", "write it flat"))
-        return None
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str):
-                mistakes.append(Mistake(_at((*path, key)), f"the key {_shown(key)} is no text", "put it in quotes"))
-        return {str(key): _plain(item, (*path, str(key)), mistakes) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return [_plain(item, (*path, index), mistakes) for index, item in enumerate(value)]
-    if value is None or isinstance(value, (str, bool, int)) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    mistakes.append(Mistake(_at(path), f"found {_shown(value)}", "write a text, a number, true or false"))
-    return None
-
-
-def _shown(value: object) -> str:
-    """Return in a few words what was found."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, (Mapping, Sequence, Set)) and not isinstance(value, (str, bytes)):
-        return "a mapping" if isinstance(value, Mapping) else "a list"
-    text = json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool, int)) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-# -- what the schema says ------------------------------------------------------------------------------------------
-
-
-@functools.cache
-def _validator(part: str):
-    """Return the validator of one part of the schema (``environment``, ``gate``, ``phase``)."""
-    try:
-        import jsonschema
-    except ImportError:
-        raise doors.Refused(
-            "environments cannot be checked: the Python library jsonschema is missing on the master; "
-            "install it with salt-pip install jsonschema"
-        ) from None
-
-    def whole(_validator, pattern, value, _schema):
-        # Python's `$` would let a line end pass.
-        if isinstance(value, str) and not re.fullmatch(pattern, value):
-            yield jsonschema.ValidationError(f"{value!r} does not match {pattern!r}")
-
-    draft = jsonschema.validators.extend(jsonschema.Draft202012Validator, {"pattern": whole})
-    return draft(environment_schema.part(part))
-
-
-def _schema_mistakes(part: str, value: object, path: tuple) -> list[Mistake]:
-    """Return what a part of a definition has against the schema, in the order of the paths."""
-    errors = sorted(_validator(part).iter_errors(value), key=lambda error: list(map(str, error.absolute_path)))
-    found = (mistake for error in errors for mistake in _mistakes(error, (*path, *error.absolute_path)))
-    return list(dict.fromkeys(found))
-
-
-def _mistakes(error, path: tuple) -> Iterator[Mistake]:
-    """Yield the mistakes in one error of the schema's validator."""
-    kind, value, schema = error.validator, error.instance, error.schema
-    known = schema.get("properties", {})
-    unknown = [key for key in value if key not in known] if isinstance(value, dict) else []
-    place, found, write = _at(path), f"found {_shown(value)}", f"write {environment_schema.wanted(schema)}"
-    if "propertyNames" in error.absolute_schema_path:
-        yield Mistake(place, f"found the {schema['$comment']} {_shown(value)}", write)
-    elif kind == "additionalProperties":
-        for key in unknown:
-            near = doors.nearest(key, known)
-            yield Mistake(place, f"unknown key {key!r}", f"write {near!r}" if near else f"known are {', '.join(known)}")
-    elif kind == "required":
-        for key in error.validator_value:
-            # A misspelt key has its own mistake, and needs no second one for what it was meant to be.
-            if key not in value and not doors.nearest(key, unknown):
-                yield Mistake(place, f"{key} is missing", f"give {environment_schema.wanted(known[key])}")
-    elif kind == "dependentRequired":
-        lone = [key for key in error.validator_value if key in value and "target" not in value]
-        yield Mistake(place, f"found {' and '.join(lone)} without target", "give a target, or the nodes alone")
-    elif kind == "oneOf":
-        if isinstance(value, dict) and not unknown:
-            both = "both nodes and target" if "nodes" in value else "neither nodes nor target"
-            yield Mistake(place, f"found {both}", "give one of them")
-    else:
-        yield Mistake(place, found, write)
 
 
 # -- roles and gates -----------------------------------------------------------------------------------------------
@@ -349,8 +116,8 @@ def _calls(definition: Iterable[Mapping]) -> tuple[Call, ...]:
 def calls_from(value: object) -> tuple[Call, ...]:
     """Return calls from a list of ``{function, role, args, …}``, their roles unseen; raises :class:`Invalid`."""
     mistakes: list[Mistake] = []
-    definition = _plain(value, (), mistakes)
-    mistakes += _schema_mistakes("calls", definition, ())
+    definition = as_plain(value, (), mistakes)
+    mistakes += schema_mistakes("calls", definition, ())
     if mistakes:
         raise Invalid(mistakes)
     return _calls(definition)
@@ -368,8 +135,8 @@ def _too_short(gate: Gate, path: str) -> list[Mistake]:
 def gate_from(name: str, mapping: Mapping) -> Gate:
     """Return a gate from ``{checks, successes, interval, timeout}``, its roles unseen; raises :class:`Invalid`."""
     mistakes: list[Mistake] = []
-    definition = _plain(mapping, (), mistakes)
-    mistakes += _schema_mistakes("gate", definition, ())
+    definition = as_plain(mapping, (), mistakes)
+    mistakes += schema_mistakes("gate", definition, ())
     mistakes = mistakes or _unknown_answers(_gate(name, definition), ())
     if mistakes:
         raise Invalid(mistakes)
@@ -379,8 +146,8 @@ def gate_from(name: str, mapping: Mapping) -> Gate:
 def gate_with(gate: Gate, overrides: Mapping) -> Gate:
     """Return a gate with other ``successes``, ``interval`` or ``timeout``; raises :class:`Invalid`."""
     mistakes: list[Mistake] = []
-    given = _plain(overrides, (), mistakes)
-    mistakes += _schema_mistakes("gate", {"checks": [], **given}, ())
+    given = as_plain(overrides, (), mistakes)
+    mistakes += schema_mistakes("gate", {"checks": [], **given}, ())
     changed = dataclasses.replace(gate, **given) if not mistakes else gate
     mistakes += _too_short(changed, "")
     if mistakes:
@@ -391,11 +158,16 @@ def gate_with(gate: Gate, overrides: Mapping) -> Gate:
 def phase_mistakes(options: Mapping) -> list[Mistake]:
     """Return what is wrong with the options of a phase, as a scenario or ``phases`` of an environment gives them."""
     mistakes: list[Mistake] = []
-    plain = _plain(options, (), mistakes)
-    return mistakes + _schema_mistakes("phase", plain, ())
+    plain = as_plain(options, (), mistakes)
+    return mistakes + schema_mistakes("phase", plain, ())
 
 
 # -- the whole -----------------------------------------------------------------------------------------------------
+
+
+def load(opts: Mapping, name: str, accepted: Collection[str], match: Match) -> Environment:
+    """Return an environment of the pillar by name; raises :class:`doors.Refused`."""
+    return build(name, pick(definitions(opts), name), accepted, match)
 
 
 def build(name: str, definition: object, accepted: Collection[str], match: Match) -> Environment:
@@ -410,12 +182,12 @@ def build(name: str, definition: object, accepted: Collection[str], match: Match
     """
     path = ("environments", name)
     mistakes: list[Mistake] = []
-    plain = _plain(definition, path, mistakes)
+    plain = as_plain(definition, path, mistakes)
     noted = {mistake.path for mistake in mistakes}
     if not re.fullmatch(environment_schema.NAME["pattern"], name):
         wanted = environment_schema.NAME["title"]
-        mistakes.append(Mistake("environments", f"found the environment {_shown(name)}", f"write {wanted}"))
-    mistakes += [m for m in _schema_mistakes("environment", plain, path) if m.path not in noted]
+        mistakes.append(Mistake("environments", f"found the environment {shown(name)}", f"write {wanted}"))
+    mistakes += [m for m in schema_mistakes("environment", plain, path) if m.path not in noted]
     sound = _sound_parts(plain, path, mistakes)
     roles, wrong_roles = _roles(sound, accepted, match, path)
     gates, wrong_gates = _gates(sound, plain, path)
@@ -434,11 +206,11 @@ def _roles(sound: Mapping, accepted: Collection[str], match: Match, path: tuple)
     roles: dict[str, Role] = {}
     mistakes: list[Mistake] = []
     for name, definition in sound["roles"].items():
-        where = _at((*path, "roles", name))
+        where = at((*path, "roles", name))
         roles[name], wrong = _role(name, definition, accepted, sound["exclude"], match, where)
         mistakes += wrong
     if sound["whole"]:
-        mistakes += _excluded_from_nothing(sound["exclude"], roles.values(), _at((*path, "exclude")))
+        mistakes += _excluded_from_nothing(sound["exclude"], roles.values(), at((*path, "exclude")))
     return roles, mistakes
 
 
@@ -450,7 +222,7 @@ def _gates(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[Mista
     for name, definition in sound["gates"].items():
         gates[name] = _gate(name, definition)
         where = (*path, "gates", name)
-        mistakes += _too_short(gates[name], _at(where)) + _unknown_roles(gates[name], known, where)
+        mistakes += _too_short(gates[name], at(where)) + _unknown_roles(gates[name], known, where)
         mistakes += _unknown_answers(gates[name], where)
     return gates, mistakes
 
@@ -467,11 +239,11 @@ def _all_calls(sound: Mapping, plain: object, path: tuple) -> tuple[dict, list[M
                 placed.append((where, _calls(value)))
             elif value not in known:
                 near = doors.did_you_mean(value, known)
-                mistakes.append(Mistake(_at(where), f"unknown calls {value!r}{near}", "add them to calls, [] for none"))
+                mistakes.append(Mistake(at(where), f"unknown calls {value!r}{near}", "add them to calls, [] for none"))
     roles = _section(plain, "roles")
     cure = f"its roles are {', '.join(roles) or 'none'}; add it, [] if it has no nodes here"
     mistakes += [
-        Mistake(_at((*where, index)), f"unknown role {call.role!r}{doors.did_you_mean(call.role, roles)}", cure)
+        Mistake(at((*where, index)), f"unknown role {call.role!r}{doors.did_you_mean(call.role, roles)}", cure)
         for where, each in placed
         for index, call in enumerate(each)
         if call.role is not None and call.role not in roles
@@ -491,7 +263,7 @@ def _sound_parts(plain: object, path: tuple, mistakes: Iterable[Mistake]) -> dic
     plain = plain if isinstance(plain, dict) else {}
 
     def sound(*keys) -> bool:
-        where = _at((*path, *keys))
+        where = at((*path, *keys))
         return where not in bad and not any(each.startswith(f"{where}:") for each in bad)
 
     def entries(section: str) -> dict:
@@ -518,7 +290,7 @@ def _unknown_roles(gate: Gate, roles: object, path: tuple) -> list[Mistake]:
     cure = f"its roles are {', '.join(known) or 'none'}; add it, [] if it has no nodes here"
     unknown = [(index, check.role) for index, check in enumerate(gate.checks) if check.role not in known]
     return [
-        Mistake(_at((*path, "checks", index)), f"unknown role {role!r}{doors.did_you_mean(role, known)}", cure)
+        Mistake(at((*path, "checks", index)), f"unknown role {role!r}{doors.did_you_mean(role, known)}", cure)
         for index, role in unknown
     ]
 
@@ -529,7 +301,7 @@ def _unknown_answers(gate: Gate, path: tuple) -> list[Mistake]:
     for index, check in enumerate(gate.checks):
         mistakes += [
             Mistake(
-                _at((*path, "checks", index)),
+                at((*path, "checks", index)),
                 f"{{{name}.{each}}} needs an answer that no check before it has",
                 f"give the check that it means `name: {name}`, and put it first",
             )
@@ -549,110 +321,3 @@ def _digest(definition: Mapping, roles: Mapping[str, Role]) -> str:
     """Return a SHA-256 over a definition and the nodes that it came to."""
     whole = [definition, {name: role.nodes for name, role in roles.items()}]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
-
-
-# -- the pillar ----------------------------------------------------------------------------------------------------
-
-
-def load(opts: Mapping, name: str, accepted: Collection[str], match: Match) -> Environment:
-    """Return an environment of the pillar by name; raises :class:`doors.Refused`."""
-    return build(name, pick(definitions(opts), name), accepted, match)
-
-
-def pick(found: Mapping[str, object], name: str) -> object:
-    """Return the definition of one environment among all; raises :class:`doors.Refused` with what there is."""
-    if name not in found:
-        there = f"there are {', '.join(sorted(found))}" if found else "the pillar defines none"
-        near = doors.did_you_mean(name, found)
-        cure = "" if near else "; a new one must be named in the pillar's top file, too"
-        raise doors.Refused(f"there is no environment {name!r}{near}; {there}{cure}")
-    return found[name]
-
-
-def definitions(opts: Mapping) -> dict[str, object]:
-    """
-    Return the environments' definitions by name, from the pillar of the virtual id alone.
-
-    The master's configuration is read anew: the options of an orchestration carry a pillar that would be merged in.
-    """
-    master = salt.config.master_config(opts["conf_file"])
-    virtual = pillar_id(master)
-    _refuse_a_key_of(virtual, master)
-    pillar = _compiled(virtual, master)
-    if "environments" not in pillar:
-        near = doors.nearest("environments", pillar)
-        raise doors.Refused(
-            f"the pillar of {virtual} has no environments{f' (but {near!r})' if near else ''}; "
-            f"name their SLS under '{virtual}' in the pillar's top.sls, as pillar.example does"
-        )
-    found = pillar["environments"]
-    if not isinstance(found, Mapping):
-        raise Invalid([Mistake("environments", f"found {_shown(found)}", "write a mapping of names to environments")])
-    return {str(name): definition for name, definition in found.items()}
-
-
-def pillar_id(master: Mapping) -> str:
-    """Return the id whose pillar holds the environments, from the master's configuration."""
-    ours = master.get("os_orchestrator") or {}
-    found = ours.get("pillar_id", PILLAR_ID) if isinstance(ours, Mapping) else None
-    if not isinstance(found, str) or not found:
-        raise doors.Refused(
-            f"os_orchestrator in the master's configuration is {_shown(ours)}; "
-            "it must be a mapping, with a text for pillar_id if that is given"
-        )
-    return found
-
-
-def _refuse_a_key_of(virtual: str, master: Mapping) -> None:
-    """Refuse to go on when a minion has asked for the virtual id: the master would give it the pillar."""
-    for state, ids in salt.key.get_key(dict(master)).list_keys().items():
-        if virtual in ids:
-            raise doors.Refused(
-                f"a minion has a key of the id {virtual} ({_KEY_STATES.get(state, state)}), which must belong to none, "
-                f"since its pillar holds the environments; delete it with salt-key -d {virtual}"
-            )
-
-
-def _compiled(virtual: str, master: Mapping) -> dict:
-    """Return the pillar of the virtual id, compiled alone; half a pillar is refused."""
-    options = {**master, "pillar": {}, "pillar_opts": False, "pillar_safe_render_error": False}
-    with _errors_of_salt() as logged:
-        try:
-            pillar = salt.pillar.Pillar(options, {"id": virtual}, virtual, "base").compile_pillar()
-        except Exception as exc:
-            what = f"{type(exc).__name__}: {exc}"
-            raise doors.Refused(f"pillar of {virtual}: it cannot be compiled ({what}); look at its top.sls") from exc
-    # Salt leaves out without an error what has an unknown renderer or an external pillar that is not there.
-    errors = pillar.get("_errors") or logged
-    if errors:
-        raise doors.Refused("; ".join(f"pillar of {virtual}: {_render_error(error)}" for error in errors))
-    return pillar
-
-
-@contextmanager
-def _errors_of_salt() -> Iterator[list[str]]:
-    """Collect what Salt logs as an error while this thread compiles a pillar, in place of logging it: it is raised."""
-    logged: list[str] = []
-    here = threading.get_ident()
-
-    def goes_on(record: logging.LogRecord) -> bool:
-        if record.levelno < logging.ERROR or record.thread != here:
-            return True
-        logged.append(record.getMessage())
-        return False
-
-    loggers = [logging.getLogger(name) for name in ("salt.pillar", "salt.template", "salt.utils.templates")]
-    for logger in loggers:
-        logger.addFilter(goes_on)
-    try:
-        yield logged
-    finally:
-        for logger in loggers:
-            logger.removeFilter(goes_on)
-
-
-def _render_error(error: object) -> str:
-    """Return an error of Salt's pillar in one line, without the excerpt and the traceback."""
-    text = re.split(r"\n---|\nTraceback ", str(error))[0]
-    line = re.search(r"; line \d+$", str(error), re.M)
-    return " ".join(text.split()) + (line[0] if line and line[0] not in text else "")

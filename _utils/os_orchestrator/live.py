@@ -65,6 +65,12 @@ class Phase:
 
     rounds, in_a_row, successes, held_by, held_since
         A gate's: how often it was asked, the good rounds in a row so far and those that it needs, what holds it.
+
+    stage
+        The wave or pass that it is in, where it has several.
+
+    asked
+        What an operator is asked for, and how he answers.
     """
 
     number: int
@@ -80,6 +86,8 @@ class Phase:
     successes: int = 0
     held_by: str = ""
     held_since: float = 0.0
+    stage: str = ""
+    asked: tuple[str, str] = ("", "")
 
     @property
     def bad(self) -> int:
@@ -100,6 +108,14 @@ class Phase:
         elif step.what == "node/ended":
             self.running.pop(data["node"], None)
             self.ended[data["node"]] = data["good"]
+        elif step.what == "pass/started":
+            self.ended.clear()
+            self.stage = f"pass {data['number']} of at most {data['at_most']}"
+        elif step.what == "wave/started":
+            self.stage = f"{'canary' if data['canary'] else 'wave'}, {data['wave']} of {data['waves']}"
+        elif step.what == "confirm/asked":
+            until = f"waits for an operator until {clock(data['until'])}: {data['message']}"
+            self.asked = until, data["command"]
         elif step.what == "gate/round":
             if data["held_by"] and not self.held_by:
                 self.held_since = step.at
@@ -146,7 +162,8 @@ def row(run: Run, width: int, now: float) -> str:
 def rest(phase: Phase) -> str:
     """Return the line of the nodes that have none."""
     hidden = len(phase.running) - len(phase.to_show())
-    words = [f"{hidden} more run"] if hidden else []
+    words = [phase.stage] if phase.stage else []
+    words += [f"{hidden} more run"] if hidden else []
     words += [f"{phase.waiting} wait"] if phase.waiting else []
     return f"  {', '.join(words)}" if words else ""
 
@@ -223,7 +240,10 @@ class View(progress.Lines):
         head.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
         head.add_column(no_wrap=True, justify="right")
         head.add_row(Text(self._head({"phase": phase.number, "name": phase.name}), "bold"), duration(now - phase.began))
-        lines = gate(phase) if phase.kind == "gate" else self._rows(phase, now)
+        if phase.kind == "confirm":
+            lines = [f"  {line}" for line in phase.asked]
+        else:
+            lines = gate(phase) if phase.kind == "gate" else self._rows(phase, now)
         below = [Text(progress.printable(line), no_wrap=True, overflow="ellipsis") for line in lines]
         return Group(head, *([_bar(phase, now)] if phase.nodes > FEW and phase.kind != "gate" else []), *below)
 

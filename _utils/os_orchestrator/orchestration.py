@@ -313,6 +313,7 @@ def _begun(order: Order, the_plan: plan.Plan) -> _Session:
                 "excluded": dict(the_plan.environment.excluded),
                 "resumes": earlier.deployment,
                 **({"began": earlier.began} if earlier.began else {}),
+                **({"quiet": quiet} if (quiet := quieting.nodes_of(the_plan)) else {}),
                 **{name: order.pillar[name] for name in plan.CHOSEN if order.pillar.get(name)},
             },
         },

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from os_orchestrator import deploying, transport, verdicts
 from os_orchestrator.plan import Plan
 
+#: Seconds in which agents have to be restored where no deployment says it.
+PATIENCE = 15
 #: How often a node that says nothing is asked within its ``ping_timeout``.
 _TIMES = 3
 
@@ -29,28 +31,34 @@ def begin(deployment: deploying.Deployment, user: str, bus: transport.Bus) -> No
     nodes, the_plan = nodes_of(deployment.plan), deployment.plan
     if nodes:
         message = f"{the_plan.environment.name} {the_plan.scenario}, deployment {deployment.id}, by {user}"
-        refused = _ask(deployment, bus, nodes, "puppet_agent.quiet", message=verdicts.text(message, 200))
+        kwargs = {"owner": the_plan.environment.name, "message": verdicts.text(message, 200)}
+        refused = _asked(nodes, bus, the_plan.environment.puppet["ping_timeout"], "puppet_agent.quiet", kwargs)
         deployment.tell("agents/quiet", nodes=nodes, refused=refused)
 
 
 def end(deployment: deploying.Deployment, bus: transport.Bus) -> None:
     """Leave the agents of a deployment's nodes as they were found; who did not hear it is told."""
-    nodes = nodes_of(deployment.plan)
+    nodes, timeout = nodes_of(deployment.plan), deployment.plan.environment.puppet["ping_timeout"]
     if nodes:
         try:
-            refused = _ask(deployment, bus, nodes, "puppet_agent.unquiet")
+            refused = restore(deployment.plan.environment.name, nodes, bus, timeout)
         except (KeyboardInterrupt, SystemExit):
             refused = dict.fromkeys(nodes, "not asked, who deployed would not wait")
         deployment.tell("agents/restored", nodes=nodes, refused=refused)
 
 
-def _ask(
-    deployment: deploying.Deployment, bus: transport.Bus, nodes: list[str], function: str, **kwargs: str
+def restore(environment: str, nodes: Iterable[str], bus: transport.Bus, timeout: float) -> dict[str, str]:
+    """Let the agents of nodes be as an environment's deployments found them; return who did not hear it, and why."""
+    return _asked(nodes, bus, timeout, "puppet_agent.unquiet", {"owner": environment})
+
+
+def _asked(
+    nodes: Iterable[str], bus: transport.Bus, timeout: float, function: str, kwargs: Mapping[str, str]
 ) -> dict[str, str]:
-    """Call a function for the environment on nodes, and return why it did not do what it is for, by node."""
-    owner, timeout = deployment.plan.environment.name, deployment.plan.environment.puppet["ping_timeout"]
+    """Call a function on nodes, and return why it did not do what it is for, by node."""
+    nodes = list(nodes)
     try:
-        heard = bus.call(nodes, function, timeout, {"owner": owner, **kwargs}, times=_TIMES)
+        heard = bus.call(nodes, function, timeout, kwargs, times=_TIMES)
     except transport.Unreachable as error:
         return dict.fromkeys(nodes, str(error))
     return dict(_refused(nodes, heard, function))

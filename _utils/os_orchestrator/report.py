@@ -198,16 +198,18 @@ def _without_word(orphans: Mapping[str, str]) -> list[str]:
     return [node for node, word in orphans.items() if not word]
 
 
-def unlocked(claim: journal.Claim) -> dict:
-    """Return whose claim was taken off an environment."""
+def unlocked(claim: journal.Claim, quiet: Mapping[str, str]) -> dict:
+    """Return whose claim was taken off an environment, and whose agents are still quiet, with the reasons."""
     since = progress.date(claim.since)
     text = (
         f"environment {claim.environment} is free: its claim was of {claim.user} since {since} (deployment"
         f" {claim.deployment}, pid {claim.pid}), whose process has died;"
         f" salt-run deployment.resume {claim.environment} goes on"
     )
+    if quiet:
+        text += "; agents are still quiet on " + ", ".join(f"{node} ({why})" for node, why in quiet.items())
     found = {name: getattr(claim, name) for name in ("environment", "deployment", "user", "pid", "since")}
-    return {"kind": "unlock", **found, "text": text}
+    return {"kind": "unlock", **found, "quiet": dict(quiet), "text": text}
 
 
 def history(heads: Iterable[Mapping]) -> dict:

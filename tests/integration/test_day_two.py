@@ -228,7 +228,9 @@ def test_agents_are_quiet_for_the_time_of_a_deployment_and_as_they_were_afterwar
         house.salt("n2", "puppet_agent.enable")
 
 
-def test_agents_of_a_deployment_that_was_killed_are_restored_by_the_one_that_goes_on(site, house, define):
+@pytest.fixture
+def killed(site, house, define):
+    """A deployment that keeps agents quiet, killed while Puppet works on n1."""
     define(quiet=True, compute=["n1"], endpoint=["n5"])
     site.hold("n1")
     process = subprocess.Popen(
@@ -241,7 +243,16 @@ def test_agents_of_a_deployment_that_was_killed_are_restored_by_the_one_that_goe
     process.wait()
     site.let_go("n1")
     assert _agent(house, "n1")[0] is False
+
+
+def test_agents_of_a_deployment_that_was_killed_are_restored_by_the_one_that_goes_on(site, house, killed):
     result = house.salt_run("deployment.resume", site.name)
     assert result.returncode == 0, result.stderr
     assert site.ran() == ["n1", "n5"]
+    assert _agent(house, "n1") == (True, None)
+
+
+def test_agents_of_a_deployment_that_was_killed_are_restored_by_who_takes_its_claim_away(site, house, killed):
+    result = house.salt_run("deployment.unlock", site.name)
+    assert (result.returncode, result.data["answer"]["quiet"]) == (0, {})
     assert _agent(house, "n1") == (True, None)

@@ -232,7 +232,8 @@ class Bus(transport.Bus):
     def time(self):
         """Let the master's rooms live in the time of this bus."""
         with contextlib.ExitStack() as stack:
-            for room in (confirmation, engine, errands, gates, journal, orchestration, progress, runs, transport):
+            rooms = (confirmation, engine, errands, gates, orchestration, progress, runs, transport)
+            for room in (*rooms, journal.claims, journal.writing):
                 stack.enter_context(mock.patch.object(room, "time", self.clock))
             yield self
 
@@ -304,8 +305,8 @@ class Master:
             finally:
                 orchestration.door.reset(token)
                 orchestration._sessions.clear()
-                for name in list(journal._locks):
-                    journal._unlock(name)
+                for name in list(journal.claims._locks):
+                    journal.claims._unlock(name)
 
     def deploy(self, sls, deployment="1", test=False, **pillar):
         """Run a scenario phase by phase and return the results by sentence; phases after a failed one are not run."""

@@ -40,7 +40,7 @@ class Recorder:
             }
             for number, (name, kind, role, nodes, act) in enumerate(phases, 1)
         ]  # fmt: skip
-        with mock.patch.object(journal, "time", self.clock):
+        with mock.patch.object(journal.writing, "time", self.clock):
             self.journal.begin(row, rows)
             self.id = deployment
             for number, (_, _, _, _, act) in enumerate(phases, 1):

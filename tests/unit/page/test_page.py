@@ -156,7 +156,7 @@ def test_a_running_deployment_has_a_page_that_says_so(tmp_path):
         db.execute("UPDATE deployments SET state = 'running', reason = '', ended = NULL")
         db.execute(
             "INSERT INTO claims VALUES ('prod', ?, 'alice', ?, ?, ?, 0)",
-            (DEPLOYMENT, journal._boot_id(), os.getpid(), journal._started(os.getpid())),
+            (DEPLOYMENT, journal.claims._boot_id(), os.getpid(), journal.claims._started(os.getpid())),
         )
     text = " ".join(Reader(rendered(record)).text.split())
     assert "prod compute is running" in text

@@ -87,8 +87,8 @@ def record(tmp_path, monkeypatch):
         monkeypatch.setattr(commands, name, value, raising=False)
     record = journal.of(opts)
     yield record
-    for name in list(journal._locks):
-        journal._unlock(name)
+    for name in list(journal.claims._locks):
+        journal.claims._unlock(name)
 
 
 def begun(record, kind="confirm"):

@@ -4,7 +4,7 @@ import sys
 from collections import OrderedDict
 
 import pytest
-from os_orchestrator import doors, environment
+from os_orchestrator import doors, environment, environment_mistakes, environment_schema
 from os_orchestrator.environment import Check, Gate
 
 ACCEPTED = frozenset(("ctl1", "ctl2", "cmp1", "cmp2", "cmp3", "lb1"))
@@ -299,7 +299,7 @@ def test_limits_of_puppet_settings_hold_for_environment_role_and_in_part_for_pha
     assert mistakes({**roles(), "puppet": options}) == [f"environments:prod:puppet:{name}: found {sentence}"]
     role = {"nodes": ["ctl1"], "puppet": options}
     assert mistakes(roles(a=role)) == [f"environments:prod:roles:a:puppet:{name}: found {sentence}"]
-    if name in environment.environment_schema.SCHEMA["$defs"]["phase"]["properties"]:
+    if name in environment_schema.SCHEMA["$defs"]["phase"]["properties"]:
         assert list(map(str, environment.phase_mistakes(options))) == [f"{name}: found {sentence}"]
 
 
@@ -400,7 +400,7 @@ def test_a_missing_library_is_named_with_its_cure(monkeypatch):
         builtins, "__import__", lambda name, *rest: real("nowhere" if name == "jsonschema" else name, *rest)
     )
     monkeypatch.delitem(sys.modules, "jsonschema", raising=False)
-    environment._validator.cache_clear()
+    environment_mistakes._validator.cache_clear()
     with pytest.raises(doors.Refused, match=r"install it with salt-pip install jsonschema$"):
         build(roles())
 
@@ -438,80 +438,3 @@ def test_a_gate_with_other_numbers_is_checked_anew():
         environment.gate_with(gate, {"successes": 99})
     with pytest.raises(environment.Invalid, match=r"^interval: found \"x\"; "):
         environment.gate_with(gate, {"interval": "x"})
-
-
-# -- one of all ----------------------------------------------------------------------------------------------------
-
-
-def test_an_unknown_environment_is_refused_with_those_that_there_are():
-    found = {"prod": {}, "demo": {}}
-    assert environment.pick(found, "demo") == {}
-    with pytest.raises(doors.Refused) as refused:
-        environment.pick(found, "prd")
-    assert str(refused.value) == "there is no environment 'prd' (did you mean 'prod'?); there are demo, prod"
-    with pytest.raises(doors.Refused) as refused:
-        environment.pick(found, "shop")
-    assert str(refused.value) == (
-        "there is no environment 'shop'; there are demo, prod; a new one must be named in the pillar's top file, too"
-    )
-    with pytest.raises(doors.Refused, match="the pillar defines none; a new one must be named"):
-        environment.pick({}, "prod")
-
-
-JINJA_SYNTAX = """Rendering SLS 'prod' failed, render error:
-Jinja syntax error: unexpected 'end of template'; line 1
-
----
-a: {{ nope(    <======================
----"""
-YAML = """Rendering SLS 'prod' failed, render error:
-while parsing a flow node
-did not find expected node content
-  in "<unicode string>", line 2, column 1"""
-JINJA = """Rendering SLS 'prod' failed, render error:
-Jinja error: x
-Traceback (most recent call last):
-  File "salt/utils/templates.py", line 582, in render_jinja_tmpl
-jinja2.exceptions.TemplateNotFound: x
-
-; line 7
-
----
-{% include 'x' %}    <======================"""
-ABSENT = "Specified SLS 'nope' in environment 'base' is not available on the salt master"
-FAILED = "Rendering SLS 'prod' failed, render error: "
-
-
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (JINJA_SYNTAX, f"{FAILED}Jinja syntax error: unexpected 'end of template'; line 1"),
-        (
-            YAML,
-            FAILED
-            + 'while parsing a flow node did not find expected node content in "<unicode string>", line 2, column 1',
-        ),
-        (JINJA, f"{FAILED}Jinja error: x; line 7"),
-        (ABSENT, ABSENT),
-    ],
-)
-def test_an_error_of_the_pillar_is_one_line_without_excerpt_and_traceback(error, line):
-    assert environment._render_error(error) == line
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({}, "os-orchestrator"),
-        ({"os_orchestrator": None}, "os-orchestrator"),
-        ({"os_orchestrator": {"pillar_id": "x"}}, "x"),
-    ],
-)
-def test_the_virtual_id_is_an_option_of_the_master(options, expected):
-    assert environment.pillar_id(options) == expected
-
-
-@pytest.mark.parametrize("options", ["x", ["x"], {"pillar_id": ""}, {"pillar_id": 5}])
-def test_a_virtual_id_that_is_none_is_refused(options):
-    with pytest.raises(doors.Refused, match=r"^os_orchestrator in the master's configuration is "):
-        environment.pillar_id({"os_orchestrator": options})

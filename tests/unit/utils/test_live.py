@@ -113,6 +113,24 @@ def test_a_gate_tells_its_rounds_and_since_when_it_is_held(monkeypatch):
     assert lines[1] == "  since second 20: gone"
 
 
+def test_a_wave_and_a_pass_are_named_and_a_pass_counts_anew():
+    wave = step("wave/started", wave=2, waves=4, canary=False, nodes=NODES[1:11])
+    phase = after(started(), wave, begins("cmp1"))
+    assert live.rest(phase) == "  wave, 2 of 4, 39 wait"
+    again = step("pass/started", number=2, at_most=4)
+    phase = after(started(nodes=["cmp1"]), begins("cmp1"), ends("cmp1"), again)
+    assert live.rest(phase) == "  pass 2 of at most 4, 1 wait"
+
+
+def test_an_operator_is_told_what_to_look_at_and_how_to_say_it(monkeypatch):
+    monkeypatch.setattr(live, "clock", lambda at: f"second {at:g}")
+    asks = step("confirm/asked", until=60.0, message="look at cmp1", command="salt-run deployment.confirm 1")
+    assert after(started(kind="confirm", nodes=[]), asks).asked == (
+        "waits for an operator until second 60: look at cmp1",
+        "salt-run deployment.confirm 1",
+    )
+
+
 def test_between_two_phases_there_is_none():
     ended = step("phase/ended", state="succeeded", reason="", seconds=1.0)
     assert after(started(), ended) is None
