@@ -10,6 +10,8 @@ from commands import COMMANDS
 NODES_OF_2012 = "controller-01: {ip: 10.0.0.101, role: controller}\n"
 #: Arguments that each command is refused with: a name that is nowhere, a limit that is none, an argument too many.
 REFUSED = {
+    "deployment.confirm": ["nosuch"],
+    "deployment.deny": ["nosuch"],
     "deployment.history": ["limit=none"],
     "deployment.plan": ["nosuch", "swift"],
     "deployment.puppet": ["nosuch", "storage"],
@@ -26,6 +28,18 @@ REFUSED = {
     "environment.show": ["nosuch"],
     "environment.validate": ["nosuch"],
 }
+
+
+SCENARIO = """
+One is installed:
+  phase.puppet:
+    - role: proxy
+An operator has looked at it:
+  phase.confirm:
+    - message: is it as it should be?
+    - require:
+      - phase: One is installed
+"""
 
 
 def the_one_document(text):
@@ -49,6 +63,30 @@ def said(house):
 
     run.names = names
     return run
+
+
+@pytest.fixture
+def waiting(site, house, file_root):
+    """Return a function that starts a deployment which waits for an operator, and returns its process."""
+    (file_root / site.name).mkdir()
+    (file_root / site.name / "looked.sls").write_text(SCENARIO)
+
+    def start():
+        command = house.command("salt-run", "deployment.run", site.name, f"{site.name}.looked", "--out=json")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert any("waits for an operator" in line for line in process.stderr)
+        return process
+
+    return start
+
+
+def test_what_an_operator_has_decided_is_one_document(site, said, waiting):
+    for command, word, status in (("deny", "denied", 1), ("confirm", "confirmed", 0)):
+        process = waiting()
+        assert said(f"deployment.{command}", site.name)["answer"] == word
+        assert said(f"deployment.{command}", site.name, status=2)["error"]
+        out, _ = process.communicate(timeout=60)
+        assert the_one_document(out)["retcode"] == process.returncode == status
 
 
 def test_what_a_command_answers_is_one_document(site, house, started, said, tmp_path):
@@ -92,7 +130,7 @@ def test_what_a_command_answers_is_one_document(site, house, started, said, tmp_
     assert said("environment.show", site.name)["environment"] == site.name
     assert said("environment.validate", site.name)["environments"][site.name]["valid"]
     assert said("environment.convert", str(tmp_path / "nodes.yaml"), "prod")["environment"] == "prod"
-    assert said.names == set(COMMANDS)
+    assert said.names == set(COMMANDS) - {"deployment.confirm", "deployment.deny"}
 
 
 def test_a_refusal_is_one_document(said):
