@@ -3,7 +3,8 @@
 # make lint         the linters alone
 # make demo         both scenarios on a master and nine minions on loopback, with real Puppet
 # make demo-shell   the same machines, and a prompt to try every command on them
-# make lab          booted nodes with puppetserver, PuppetDB and a Salt master, for real Swift and Keystone: docs/lab.md (root)
+# make lab          booted nodes with puppetserver, PuppetDB and a Salt master, for real Swift and Keystone: docs/lab.md (root);
+#                   LATER="st3 cmp3" adds nodes that it begins without
 # make lab-test     deploy both scenarios there, break nodes and orders on purpose
 # make lab-shell    a prompt on a node of it; NODE=st1 for another than its master
 # make lab-down     end its nodes; make lab-clean removes the images too
