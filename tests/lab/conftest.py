@@ -78,17 +78,12 @@ class Lab(house.House):
 
     def client(self, node, name, *words):
         """Start a program of ``clients`` on a node; ``told`` ends it."""
-        command = self.nodes[node].command(*_client(name, *words))
+        command = self.nodes[node].command("python3", "-c", (CLIENTS / f"{name}.py").read_text(), *words)
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def told(self, client):
         """End a client and return what it tells."""
         return json.loads(client.communicate(timeout=300)[0])
-
-    def balance(self, command):
-        """Give HAProxy a command through its socket."""
-        answer = self.nodes["ep1"].run(*_client("balancer", command))
-        assert not answer.strip(), answer
 
     @contextmanager
     def without_server(self, node):
@@ -116,10 +111,6 @@ class Lab(house.House):
         """Give every node that Puppet has been on an empty disk."""
         used = [name for name in self.minions if (self.nodes[name].root / "var/cache/puppet/state/state.yaml").exists()]
         self.replace_disk(*used)
-
-
-def _client(name, *words):
-    return "python3", "-c", (CLIENTS / f"{name}.py").read_text(), *words
 
 
 def _command(function, *words):

@@ -64,10 +64,10 @@ def test_each_keystone_issues_tokens_behind_the_endpoint(lab, compute):
 
 
 def test_a_keystone_is_taken_out_of_the_balancer_and_put_back_while_tokens_are_issued(lab, compute):
-    lab.balance("disable server keystone/cmp1")
+    lab.ask("ep1", "haproxy_endpoint.drain", "cmp1")
     assert lab.told(lab.client("ep1", "tokens", "4")) == {"issued": {"cmp2": 4}, "failed": []}
-    lab.balance("enable server keystone/cmp1")
-    until(lambda: lab.ask("ep1", "haproxy_endpoint.ready", "keystone", "count=2")["ep1"]["ready"], 30, "cmp1 is back")
+    lab.ask("ep1", "haproxy_endpoint.enable", "cmp1")
+    until(lambda: lab.ask("ep1", "haproxy_endpoint.up", "cmp1")["ep1"]["ready"], 30, "cmp1 is back")
     assert lab.told(lab.client("ep1", "tokens", "4")) == {"issued": {"cmp1": 2, "cmp2": 2}, "failed": []}
 
 

@@ -26,6 +26,11 @@ environments:
             kwargs: {digest: '{builder.digest}'}
         timeout: 30
 
+      rebalance:
+        checks:
+          - {function: swift_ring.may_rebalance, role: ring_builder}
+        timeout: 30
+
       proxy:
         checks:
           - name: builder
@@ -59,22 +64,13 @@ environments:
         interval: 2
         timeout: 60
 
-      # The lab's ring builder has no min_part_hours; with them, storage nodes are added when partitions may move again.
-      rebalance:
-        checks:
-          - function: swift_ring.may_rebalance
-            role: ring_builder
-        timeout: 30
-
-    # A Keystone is out of the balancer while it is changed, and in it again when HAProxy finds it well.
+    # What a rolling change of the compute nodes does to each, at the balancer.
     calls:
       drain:
         - {function: haproxy_endpoint.drain, role: endpoint, args: ['{node}']}
         - {function: haproxy_endpoint.drained, role: endpoint, args: ['{node}'], expect: true, within: 60, interval: 1}
       health:
-        - {function: network.connect, args: [127.0.0.1, 5000], key: result, expect: true, within: 30, interval: 1}
+        - {function: network.connect, args: ['{node}'], kwargs: {port: 5000}, key: result, expect: true, within: 60}
       restore:
         - {function: haproxy_endpoint.enable, role: endpoint, args: ['{node}']}
         - {function: haproxy_endpoint.up, role: endpoint, args: ['{node}'], expect: true, within: 60, interval: 1}
-      deactivate: []
-      gone: []
