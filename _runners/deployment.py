@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 from os_orchestrator import (
+    confirmation,
     doors,
     interrupts,
     journal,
@@ -24,7 +25,6 @@ from os_orchestrator import (
     report,
     stopping,
     transport,
-    why,
 )
 from os_orchestrator import graph as graphs
 from os_orchestrator import resume as resuming
@@ -473,11 +473,7 @@ def _decided(deployment, what, reason):
     if not isinstance(reason, str) or not reason.isprintable() or len(reason) > 500:
         raise doors.Refused(f"reason must be a line of at most 500 characters, not {reason!r}")
     found = record.deployment(given) or record.deployment(watching.running(record, given))
-    phase = why.present(found)
-    if found["state"] != "running" or phase is None or phase["kind"] != "confirm":
-        stands = why.stands(found) if found["state"] == "running" else f"it is {found['state']}"
-        raise doors.Refused(f"deployment {found['id']} does not wait for an operator: {stands}")
-    record.decide(found["id"], phase["number"], what, user, reason)
+    phase = confirmation.decide(record, found, what, user, reason)
     return doors.answer(report.decided(found, phase, what, user, reason))
 
 

@@ -5,8 +5,9 @@ A phase that waits until an operator has looked: ``deployment.confirm`` lets it 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
-from os_orchestrator import deploying, progress, transport
+from os_orchestrator import deploying, doors, journal, progress, transport, why
 from os_orchestrator.plan import Phase
 
 
@@ -34,3 +35,16 @@ def await_answer(deployment: deploying.Deployment, phase: Phase, bus: transport.
             return False, f"not confirmed when {stopped_by} stopped the deployment"
         bus.next(min(deploying.LOOK_INTERVAL, max(0.0, end - time.monotonic())))
     return False, f"nobody has confirmed it within {progress.duration(timeout)}"
+
+
+def decide(record: journal.Journal, found: Mapping, what: str, user: str, reason: str) -> Mapping:
+    """
+    Record an operator's answer, ``confirm`` or ``deny``, to the phase of a deployment that waits for one, and return
+    that phase; raises :class:`doors.Refused` when none does.
+    """
+    phase = why.present(found)
+    if found["state"] != "running" or phase is None or phase["kind"] != "confirm":
+        stands = why.stands(found) if found["state"] == "running" else f"it is {found['state']}"
+        raise doors.Refused(f"deployment {found['id']} does not wait for an operator: {stands}")
+    record.decide(found["id"], phase["number"], what, user, reason)
+    return phase

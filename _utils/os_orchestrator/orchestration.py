@@ -9,63 +9,27 @@ from __future__ import annotations
 
 import contextvars
 import dataclasses
-import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
 from os_orchestrator import (
-    confirmation,
+    beginning,
     deploying,
     doors,
     engine,
     environment,
-    gates,
     interrupts,
     journal,
     live,
-    passes,
+    phases,
     plan,
     progress,
     quieting,
     resume,
     transport,
-    verdicts,
 )
-
-
-@dataclass(frozen=True)
-class Door:
-    """Who began a deployment, and by which command: known at the door only, so taken there."""
-
-    user: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Order:
-    """
-    What a scenario's states are called with.
-
-    deployment
-        The jid of the orchestration.
-
-    pillar
-        The orchestration's pillar: ``environment``, and if given ``noop``, ``nodes``, ``from_phase``; ``resume`` is the
-        id of the deployment that this one goes on with, ``force`` whether it does so in spite of changes. A scenario
-        may have words of its own, such as ``role``.
-
-    chunks
-        The low chunks of the whole scenario.
-
-    test
-        Whether Salt was called with ``test=True``: nothing is sent that changes a node, nothing is recorded.
-    """
-
-    opts: Mapping
-    deployment: str
-    pillar: Mapping
-    chunks: tuple[Mapping, ...]
-    test: bool
+from os_orchestrator.beginning import Door, Order
+from os_orchestrator.phases import Result
 
 
 @dataclass
@@ -80,27 +44,6 @@ class _Session:
     shown: progress.Lines
     stopped: bool = False
     bus: transport.Bus | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """
-    What became of one phase.
-
-    result
-        As a state's: None when it would run.
-
-    comment
-        Every bad node with its reason, a line each; ``reason`` says it in one sentence.
-
-    changes
-        The nodes that changed, and what.
-    """
-
-    result: bool | None
-    comment: str
-    changes: Mapping[str, str] = field(default_factory=dict)
-    reason: str = ""
 
 
 #: The door of the command that runs in this context; without one, the phases were started by plain orchestration.
@@ -163,7 +106,7 @@ def run_phase(order: Order, name: str) -> Result:
 def run_single(opts: Mapping, deployment: str, single: plan.Plan) -> Result:
     """Run a plan of one phase outside any scenario, with the same claim, journal and truth."""
     order = Order(opts, deployment, {}, (), False)
-    _sessions[deployment] = _begun(order, single)
+    _begin(order, single)
     return run_phase(order, single.phases[0].name)
 
 
@@ -183,12 +126,12 @@ def absent(opts: Mapping, the_plan: plan.Plan) -> dict[str, str]:
 
 
 def _run_to_its_end(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
-    """Run a phase or leave it out, and end the deployment if it is over with it."""
+    """Run a phase, and end the deployment if it is over with it."""
     _announce(session, phase)
     try:
         if phase.number == 1:
             quieting.begin(session.deployment, _door().user, bus)
-        result = Result(True, f"left out: {phase.left_out}") if phase.left_out else _run(session, phase, bus, opts)
+        result = phases.run(session.deployment, phase, bus, opts)
     except (KeyboardInterrupt, SystemExit):
         return _interrupted(session, phase)
     except Exception as error:
@@ -196,65 +139,6 @@ def _run_to_its_end(session: _Session, phase: plan.Phase, bus: transport.Bus, op
         raise
     _finish(session, phase, result)
     return result
-
-
-def _run(session: _Session, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
-    deployment, began = session.deployment, time.monotonic()
-    deployment.journal.phase_started(deployment.id, phase.number)
-    last = deployment.journal.seconds(session.plan.environment.name, session.plan.scenario).get(phase.name)
-    told = {"kind": phase.kind, "roles": list(phase.roles), "nodes": list(phase.nodes), "last_seconds": last}
-    deployment.tell_of(phase, "phase/started", **told)
-    result = _RUNS.get(phase.kind, _run_over_nodes)(deployment, phase, bus, opts)
-    reason = result.reason
-    state = "succeeded" if result.result else "interrupted" if deployment.stopped_by() else "failed"
-    deployment.journal.phase_ended(deployment.id, phase.number, state, reason)
-    deployment.tell_of(phase, "phase/ended", state=state, reason=reason, seconds=time.monotonic() - began)
-    return result
-
-
-def _run_gate(deployment: deploying.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping) -> Result:
-    opened, reason = gates.Gate(deployment, phase, bus).run()
-    return Result(opened, reason or "open", reason=reason)
-
-
-def _run_confirmation(
-    deployment: deploying.Deployment, phase: plan.Phase, bus: transport.Bus, _opts: Mapping
-) -> Result:
-    confirmed, reason = confirmation.await_answer(deployment, phase, bus)
-    return Result(confirmed, reason, reason=reason)
-
-
-def _run_over_nodes(deployment: deploying.Deployment, phase: plan.Phase, bus: transport.Bus, opts: Mapping) -> Result:
-    outcomes, warning = passes.run(deployment, phase, bus, transport.accepted_keys(opts))
-    if phase.kind == "puppet" and not (deployment.plan.noop or phase.options["noop"]):
-        roles = deployment.plan.environment.roles
-        good = {node for node, outcome in outcomes.items() if outcome.good}
-        by_role = {role: good.intersection(roles[role].nodes) for role in phase.roles}
-        deployment.journal.deployed(deployment.plan.environment.name, by_role, deployment.id)
-    bad = engine.in_words(outcomes)
-    comment = "\n".join(filter(None, (_comment(outcomes), warning)))
-    return Result(not bad, comment, _changes(outcomes), bad or warning)
-
-
-_RUNS = {"gate": _run_gate, "confirm": _run_confirmation}
-
-
-def _comment(outcomes: Mapping[str, verdicts.Outcome]) -> str:
-    """Return a phase's result as lines: how many nodes came to which verdict, then each bad node with its reason."""
-    counts: dict[str, int] = {}
-    for outcome in outcomes.values():
-        counts[outcome.word] = counts.get(outcome.word, 0) + 1
-    lines = [", ".join(f"{count} {verdict}" for verdict, count in counts.items())]
-    lines += [f"{node}: {o.word}" + (f", {o.reason}" if o.reason else "") for node, o in outcomes.items() if not o.good]
-    return "\n".join(lines)
-
-
-def _changes(outcomes: Mapping[str, verdicts.Outcome]) -> dict[str, str]:
-    return {
-        node: progress.did(outcome.verdict, outcome.reason, outcome.details) or outcome.word
-        for node, outcome in outcomes.items()
-        if outcome.verdict in ("changed", "tolerated") or outcome.resources.get("changed")
-    }
 
 
 def _rehearse(order: Order, name: str) -> Result:
@@ -282,45 +166,12 @@ def _rehearse(order: Order, name: str) -> Result:
 def _session(order: Order) -> _Session:
     """Return the session of a deployment, begun now if this is its first phase."""
     if order.deployment not in _sessions:
-        _sessions[order.deployment] = _begun(order, load_plan(order.opts, order.pillar, order.chunks))
+        _begin(order, load_plan(order.opts, order.pillar, order.chunks))
     return _sessions[order.deployment]
 
 
-def _begun(order: Order, the_plan: plan.Plan) -> _Session:
-    record = journal.of(order.opts)
-    settings = order.opts.get("os_orchestrator") or {}
-    poll_interval = doors.number(
-        settings.get("poll_interval", deploying.POLL_INTERVAL), "os_orchestrator:poll_interval", minimum=0.1
-    )
-    earlier = _earlier(order.pillar, the_plan, record)
-    who = _door()
-    environment_name = the_plan.environment.name
-    record.claim(environment_name, order.deployment, who.user)
-    roles = the_plan.environment.roles
-    record.forget_others(environment_name, {name: [*role.nodes, *role.excluded] for name, role in roles.items()})
-    _record(
-        record,
-        {
-            "id": order.deployment,
-            "environment": environment_name,
-            "scenario": the_plan.scenario,
-            "user": who.user,
-            "door": who.name,
-            "noop": the_plan.noop,
-            "partial": the_plan.partial,
-            "digest": the_plan.digest,
-            "arguments": {
-                "excluded": dict(the_plan.environment.excluded),
-                "resumes": earlier.deployment,
-                **({"began": earlier.began} if earlier.began else {}),
-                **({"quiet": quiet} if (quiet := quieting.nodes_of(the_plan)) else {}),
-                **{name: order.pillar[name] for name in plan.CHOSEN if order.pillar.get(name)},
-            },
-        },
-        [_row(phase) for phase in the_plan.phases],
-    )
-    deployment = deploying.Deployment(order.deployment, the_plan, record, (), poll_interval, earlier)
-    return _Session(the_plan, deployment, shown_to(order.opts))
+def _begin(order: Order, the_plan: plan.Plan) -> None:
+    _sessions[order.deployment] = _Session(the_plan, beginning.begin(order, the_plan, _door()), shown_to(order.opts))
 
 
 def shown_to(opts: Mapping) -> progress.Lines:
@@ -328,52 +179,9 @@ def shown_to(opts: Mapping) -> progress.Lines:
     return live.sink() if opts.get("__cli") == "salt-run" else progress.Silent()
 
 
-def _earlier(pillar: Mapping, the_plan: plan.Plan, record: journal.Journal) -> resume.Earlier:
-    """
-    Return what the deployment that this one resumes leaves to it; raises :class:`doors.Refused` if all is different.
-    """
-    if not pillar.get("resume"):
-        return resume.NOTHING
-    found = resume.refuse_unless_resumable(record.deployment(str(pillar["resume"])), the_plan.environment.name)
-    if not doors.boolean(pillar.get("force", False), "force"):
-        resume.refuse_if_changed(found, the_plan)
-    return resume.read(found)
-
-
-def _record(record: journal.Journal, row: Mapping, phases: Iterable[Mapping]) -> None:
-    """Record a deployment that has claimed its environment, or give that back."""
-    try:
-        record.begin(row, phases)
-    except BaseException:
-        record.release(row["environment"], row["id"])
-        raise
-
-
-def _row(phase: plan.Phase) -> dict:
-    return {
-        "number": phase.number,
-        "name": phase.name,
-        "kind": phase.kind,
-        "roles": list(phase.roles),
-        "nodes": list(phase.nodes),
-        "state": "left_out" if phase.left_out else "planned",
-        "reason": phase.left_out,
-        "not_asked": dict(phase.not_asked),
-        "settings": _settings(phase),
-    }
-
-
-def _settings(phase: plan.Phase) -> dict:
-    """Return what an operator who looks at a phase later may want to know of it."""
-    if phase.gate:
-        return {name: getattr(phase.gate, name) for name in ("name", "successes", "interval", "timeout")}
-    names = ("concurrency", "max_failures", "timeout", "lock_timeout", "canary", "passes", "message")
-    return {name: phase.options[name] for name in names if phase.options.get(name) is not None}
-
-
 def _listened(session: _Session, bus: transport.Bus) -> deploying.Deployment:
     """Return the deployment with those who listen to it: the bus, and the terminal of who typed the command."""
-    return replace(session.deployment, sinks=(lambda step: bus.fire(step.tag, step.event), session.shown))
+    return dataclasses.replace(session.deployment, sinks=(lambda step: bus.fire(step.tag, step.event), session.shown))
 
 
 def _announce(session: _Session, phase: plan.Phase) -> None:

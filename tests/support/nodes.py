@@ -24,6 +24,7 @@ from os_orchestrator import (
     gates,
     journal,
     orchestration,
+    phases,
     progress,
     runs,
     transport,
@@ -232,7 +233,7 @@ class Bus(transport.Bus):
     def time(self):
         """Let the master's rooms live in the time of this bus."""
         with contextlib.ExitStack() as stack:
-            rooms = (confirmation, engine, errands, gates, orchestration, progress, runs, transport)
+            rooms = (confirmation, engine, errands, gates, phases, progress, runs, transport)
             for room in (*rooms, journal.claims, journal.writing):
                 stack.enter_context(mock.patch.object(room, "time", self.clock))
             yield self
