@@ -222,15 +222,10 @@ class Pass:
             self._settle(node, outcome)
 
     def _settle(self, node: str, outcome: verdicts.Outcome) -> None:
-        """Puppet's run is over: record it and try again if the phase says so; else see whether the node is well."""
-        run = self._running[node]
-        if run.attempt <= self._retries.get(outcome.verdict, 0) and not self._window.stopped:
-            self._record(node, outcome, self._running.pop(node))
-            self._window.again(node)
-            return
+        """Puppet's run is over: see whether the node is well."""
         outcome = self._as_expected(outcome)
         if outcome.good and self._calls("check"):
-            run.outcome = outcome
+            self._running[node].outcome = outcome
             self._send_on_an_errand(node, "check")
         else:
             self._close(node, outcome)
@@ -245,14 +240,23 @@ class Pass:
 
     def _close(self, node: str, outcome: verdicts.Outcome) -> None:
         """A node is as far as it gets: make the calls that stand at its end, then record what became of it."""
-        run = self._running[node]
-        run.outcome = outcome
+        if self._tried_again(node, outcome):
+            return
+        self._running[node].outcome = outcome
         calls = [call for call in self._calls("after") if outcome.good or call.always]
         # Where nobody knows whether Puppet still runs, nothing is put back.
         if calls and outcome.verdict != "lost":
             self._send_on_an_errand(node, "after", calls)
         else:
             self._end(node, outcome)
+
+    def _tried_again(self, node: str, outcome: verdicts.Outcome) -> bool:
+        """Record what became of a node and let it begin anew, if the phase says so of its verdict."""
+        if self._running[node].attempt > self._retries.get(outcome.verdict, 0) or self._window.stopped:
+            return False
+        self._record(node, outcome, self._running.pop(node))
+        self._window.again(node)
+        return True
 
     def _end(self, node: str, outcome: verdicts.Outcome) -> None:
         self._record(node, outcome, self._running.pop(node))
@@ -329,7 +333,9 @@ class Pass:
         elif failed:
             reason = "; ".join(filter(None, (run.outcome.reason, failed)))
             bad = "failed" if run.outcome.good else run.outcome.verdict
-            self._end(node, dataclasses.replace(run.outcome, verdict=bad, reason=reason))
+            ended = dataclasses.replace(run.outcome, verdict=bad, reason=reason)
+            if not self._tried_again(node, ended):
+                self._end(node, ended)
         else:
             self._end(node, run.outcome)
 

@@ -294,7 +294,23 @@ def test_a_key_of_the_virtual_id_is_refused_in_every_state(master, state, word):
 # -- the example ---------------------------------------------------------------------------------------------------
 
 DEMO = ["ctl1", "ctl2", "cmp1", "cmp2", "ep1", "st1", "st2", "ring1", "px1"]
-PRODUCTION = ["ctl1", "ctl2", "mon1", "cmp1", "cmp2", "cmp3", "cmp4", "lb1", "st1", "st2", "st3", "ring1", "px1", "px2"]
+PRODUCTION = [
+    "ctl1",
+    "ctl2",
+    "mon1",
+    "cmp1",
+    "cmp2",
+    "cmp3",
+    "cmp4",
+    "lb1",
+    "puppet1",
+    "st1",
+    "st2",
+    "st3",
+    "ring1",
+    "px1",
+    "px2",
+]
 
 
 @pytest.mark.parametrize(("name", "nodes"), [("demo", DEMO), ("prod", [f"{node}.example.com" for node in PRODUCTION])])

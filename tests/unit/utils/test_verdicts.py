@@ -331,7 +331,8 @@ def proven(answer, retcode, noop):
         and (retcode, type(retcode)) == (0, int)
         and answer["noop"] is noop
         and type(code) is int
-        and code in ((0,) if noop else codes)
+        # Resources with a `noop => false` of their own are changed all the same, and Puppet says so.
+        and code in ((0, *codes) if noop else codes)
         and bool(answer["transaction_uuid"])
         and (failed > 0 if tolerated else failed == 0)
     )
