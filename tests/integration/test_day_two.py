@@ -166,7 +166,7 @@ def test_passes_go_on_until_one_is_clean(site, house, define, scenario, tmp_path
 
     assert result.returncode == 0, result.stderr
     assert verdicts(result) == {"n1": "unchanged"}
-    assert "pass 2 of at most 4: 1 resources of 1 nodes changed" in result.stderr
+    assert "pass 2 of at most 4: 1 resource of 1 node changed" in result.stderr
     assert "pass 3 of at most 4: nothing changed" in result.stderr
 
     house.manifest("n1", "exec { 'always': command => '/bin/true' }")
