@@ -75,7 +75,7 @@ def test_where_there_are_no_colours_none_are_sent(site, terminal, environment):
 def test_ctrl_c_leaves_the_terminal_in_order(site, terminal, tmp_path):
     site.manifest("n1", seconds=4)
     shown = terminal("deployment.run", site.name, "swift", "--out=json")
-    shown.until(lambda screen: any(line.startswith("  n1 ") for line in screen.lines))
+    shown.until(lambda screen: any(line.startswith("  n1 ") for line in screen.lines) and site.ran())
 
     shown.press(CTRL_C)
 
