@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -34,6 +34,7 @@ import figures  # noqa: E402
 
 RESULTS = HERE / "results.json"
 PAGE = REPOSITORY / "docs/performance.md"
+PICTURES = PAGE.with_suffix("")
 MEASURES = tuple(name for name in ("sequence", "per_run", "scale", "reading") if (HERE / f"{name}.py").exists())
 
 
@@ -80,17 +81,17 @@ def _measured(name: str, samples: int, quick: bool) -> list[figures.Figure]:
 
 def keep(name: str, record: figures.Record) -> None:
     """Write what a measure has found in place of what it found before."""
-    import pictures  # it needs matplotlib, which a quick look does without
+    import pictures  # needs matplotlib, which a quick look does without
 
     kept = {**figures.read(RESULTS), name: record}
     figures.write(RESULTS, {each: kept[each] for each in sorted(kept)})
-    drawn = pictures.draw(name, record.figures, PAGE.with_suffix(""))
-    PAGE.write_text(in_page(PAGE.read_text(), name, shown(record, drawn)))
+    pictures.draw(name, record.figures, PICTURES)
+    PAGE.write_text(in_page(PAGE.read_text(), name, shown(name, record)))
 
 
-def shown(record: figures.Record, drawn: Mapping[str, Path]) -> str:
-    """Return a record as it stands in the page; ``drawn`` are its pictures, by the titles of tables."""
-    places = {title: str(path.relative_to(PAGE.parent)) for title, path in drawn.items()}
+def shown(name: str, record: figures.Record) -> str:
+    """Return what a measure has found as it stands in the page."""
+    places = {title: f"{PICTURES.name}/{file}" for title, file in figures.picture_names(name, record.figures).items()}
     return f"{record.where}: `{record.command}`\n\n{figures.tables(record.figures, places)}"
 
 

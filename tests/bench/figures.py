@@ -80,6 +80,12 @@ def tables(figures: Iterable[Figure], pictures: Mapping[str, str] | None = None)
     return "\n".join(parts)
 
 
+def picture_names(measure: str, figures: Iterable[Figure]) -> dict[str, str]:
+    """Return the names of the pictures of a measure by the titles of its tables; a number of things makes none."""
+    titles = enumerate(by_table(figures).items(), 1)
+    return {title: f"{measure}-{place}.svg" for place, (title, each) in titles if all(figure.unit for figure in each)}
+
+
 def write(path: Path, records: Mapping[str, Record]) -> None:
     """Write records by the names of their measures, a line for each figure."""
     parts = []

@@ -11,23 +11,20 @@ import matplotlib as mpl
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "os-orchestrator"
 
-from figures import Figure, by_table  # noqa: E402
+from figures import Figure, by_table, picture_names  # noqa: E402
 from matplotlib import pyplot  # noqa: E402
 
 SIZE = re.compile(r"([\d,]+) (.+)")
 
 
-def draw(name: str, found: Iterable[Figure], folder: Path) -> dict[str, Path]:
-    """Draw the tables of a measure in place of those that were drawn before; return the files by title."""
+def draw(measure: str, found: Iterable[Figure], folder: Path) -> None:
+    """Draw the tables of a measure in place of those that were drawn before."""
     folder.mkdir(exist_ok=True)
-    for old in folder.glob(f"{name}-*.svg"):
+    for old in folder.glob(f"{measure}-*.svg"):
         old.unlink()
-    drawn = {}
-    for number, (title, each) in enumerate(by_table(found).items(), 1):
-        if all(figure.unit for figure in each):
-            drawn[title] = folder / f"{name}-{number}.svg"
-            _draw(title, each, drawn[title])
-    return drawn
+    tables = by_table(found)
+    for title, name in picture_names(measure, found).items():
+        _draw(title, tables[title], folder / name)
 
 
 def _draw(title: str, found: list[Figure], path: Path) -> None:
