@@ -1,4 +1,4 @@
-"""Ansible and the nodes that it reaches by ssh: one sshd, on an address of loopback for each node."""
+"""Ansible and the nodes that it reaches by ssh: one sshd on loopback, a connection of its own for each node."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from houses import free_ports
 from sites import wait_until
 
 RIVALS = Path(__file__).resolve().parent / "rivals"
+ADDRESS = "127.0.0.1"
 PROGRAM = Path(sys.executable).with_name("ansible-playbook")
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
 # sshd of Debian wants this directory when root starts it; its unit makes it.
@@ -61,41 +62,41 @@ def opened(work: Path, puppets: Mapping[str, Path], groups: Mapping[str, list[st
         raise SystemExit("Ansible is not here to be measured: make bench installs it, and Debian's openssh-server")
     work.mkdir()
     (port,) = free_ports(1)
-    addresses = {node: f"127.0.1.{number}" for number, node in enumerate(puppets, 1)}
     for name in ("host", "user"):
         _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(work / name))
-    (work / "sshd_config").write_text(_sshd_config(work, port, addresses.values()))
+    (work / "sshd_config").write_text(_sshd_config(work, port, len(puppets)))
     key = " ".join((work / "host.pub").read_text().split()[:2])
-    (work / "known_hosts").write_text("".join(f"[{each}]:{port} {key}\n" for each in addresses.values()))
+    (work / "known_hosts").write_text(f"[{ADDRESS}]:{port} {key}\n")
     common = {
         "ansible_port": port,
         "ansible_ssh_private_key_file": str(work / "user"),
-        "ansible_ssh_common_args": f"-F none -o UserKnownHostsFile={work / 'known_hosts'}",
+        # The name stays the node's own: connections are told apart by it.
+        "ansible_ssh_common_args": f"-F none -o HostName={ADDRESS} -o UserKnownHostsFile={work / 'known_hosts'}",
         "ansible_python_interpreter": sys.executable,
     }
-    hosts = {node: {"ansible_host": addresses[node], "puppet": str(puppet)} for node, puppet in puppets.items()}
+    hosts = {node: {"puppet": str(puppet)} for node, puppet in puppets.items()}
     children = {name: {"hosts": dict.fromkeys(nodes)} for name, nodes in groups.items()}
     (work / "inventory.yaml").write_text(json.dumps({"all": {"vars": common, "hosts": hosts, "children": children}}))
-    with _sshd(work, next(iter(addresses.values())), port):
+    with _sshd(work, port):
         yield Ansible(work, work / "inventory.yaml")
 
 
-def _sshd_config(work, port, addresses):
-    # Thirty nodes would have thirty of them, each with room for ten connections that have not logged in yet.
-    lines = [f"Port {port}", *(f"ListenAddress {each}" for each in addresses), f"MaxStartups {10 * len(addresses)}"]
+def _sshd_config(work, port, nodes):
+    # Each node would have an sshd of its own, with room for ten connections that have not logged in yet.
+    lines = [f"Port {port}", f"ListenAddress {ADDRESS}", f"MaxStartups {10 * nodes}"]
     lines += [f"HostKey {work}/host", f"AuthorizedKeysFile {work}/user.pub", "PidFile none", "StrictModes no"]
     lines += ["UsePAM no", "PasswordAuthentication no", "PermitRootLogin prohibit-password", "LogLevel ERROR"]
     return "\n".join([*lines, ""])
 
 
 @contextlib.contextmanager
-def _sshd(work, address, port):
+def _sshd(work, port):
     is_made = os.geteuid() == 0 and not PRIVILEGE_SEPARATION.exists()
     if is_made:
         PRIVILEGE_SEPARATION.mkdir(mode=0o755)
     server = subprocess.Popen([SSHD, "-D", "-f", str(work / "sshd_config"), "-E", str(work / "sshd.log")])
     try:
-        wait_until(lambda: _answers(address, port))
+        wait_until(lambda: _answers(port))
         yield
     finally:
         server.terminate()
@@ -104,9 +105,9 @@ def _sshd(work, address, port):
             PRIVILEGE_SEPARATION.rmdir()
 
 
-def _answers(address, port):
+def _answers(port):
     with socket.socket() as door:
-        return door.connect_ex((address, port)) == 0
+        return door.connect_ex((ADDRESS, port)) == 0
 
 
 def _run(*command):
