@@ -40,6 +40,8 @@ MEASURES = tuple(name for name in ("sequence", "per_run", "scale", "reading") if
 
 def main() -> int:
     asked = _arguments()
+    # Salt's services keep the bytecode of what they load.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for name in asked.measures or MEASURES:
         began = time.monotonic()
         print(f"{name}: measuring", file=sys.stderr, flush=True)

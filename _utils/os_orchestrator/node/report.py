@@ -22,8 +22,8 @@ SKIPPED = (
     "Skipping resources in class because of failed class dependencies",
 )
 
-# A resource of which there is nothing to tell, as Puppet writes it.
-DULL = re.compile(
+# A resource of which there is nothing to tell, as Puppet writes it, and the bytes of a report that is read in no time.
+DULL = (
     rb"^  \S[^\n]*:\n    title: [^\n]*\n"
     rb"(?:    (?:file|line|resource|resource_type|provider_used):[^\n]*\n)+"
     rb"    containment_path:\n(?:    - [^\n]*\n)+"
@@ -32,9 +32,9 @@ DULL = re.compile(
     rb"    time: [^\n]*\n"
     rb"    failed: false\n    failed_to_restart: false\n    changed: false\n    out_of_sync: false\n"
     rb"    skipped: false\n    change_count: 0\n    out_of_sync_count: 0\n"
-    rb"    events: \[\]\n    corrective_change: false\n",
-    re.MULTILINE,
+    rb"    events: \[\]\n    corrective_change: false\n"
 )
+SHORT = 64 << 10
 
 # Puppet adds to some messages where the resource stands; its row says so anyway.
 WHERE = re.compile(r" \(file: [^()]+, line: \d+(, column: \d+)?\)$")
@@ -73,10 +73,13 @@ def _thinned(content):
 
     Most are so in most runs, and as YAML they take long: half a second for 2,000 of them.
     """
+    if len(content) < SHORT:
+        return content
+    dull = re.compile(DULL, re.MULTILINE)
     head, mark, statuses = content.partition(b"\nresource_statuses:\n")
-    slowest = heapq.nlargest(SLOWEST, DULL.finditer(statuses), key=lambda found: float(found["seconds"]))
+    slowest = heapq.nlargest(SLOWEST, dull.finditer(statuses), key=lambda found: float(found["seconds"]))
     kept = {found.start() for found in slowest}
-    return head + mark + DULL.sub(lambda found: found[0] if found.start() in kept else b"", statuses)
+    return head + mark + dull.sub(lambda found: found[0] if found.start() in kept else b"", statuses)
 
 
 def _loaded(content):

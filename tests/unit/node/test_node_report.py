@@ -97,7 +97,7 @@ def whole(content):
     return report.digest(report._loaded(re.sub(rb"\A--- !ruby/object:\S+", b"---", content)))
 
 
-def with_dull_ones(case, count=20):
+def with_dull_ones(case, count=200):
     """Return a captured report with so many more resources of which there is nothing to tell, some of them slow."""
     head, mark, statuses = (captured.FILES / f"{case}.report.yaml").read_text().partition("\nresource_statuses:\n")
     more = "".join(DULL.format(number=number, seconds=number % 7 * 0.25) for number in range(count))
