@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from os_orchestrator import (
     deploying,
@@ -30,22 +30,28 @@ from os_orchestrator.plan import Phase
 
 #: How often a node that says nothing is pinged within its ``ping_timeout``.
 _PINGS = 3
+_WHAT_LIES_BETWEEN = "do salt-minion there and the syndic above it run, and has its own master accepted its key?"
 
 
-def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], timeout: float) -> dict[str, str]:
+def present(
+    bus: transport.Bus, nodes: Iterable[str], accepted: Collection[str] | None, timeout: float
+) -> dict[str, str]:
     """
     Return why each node that cannot be reached cannot, by node; empty when all answer.
 
-    Nodes without an accepted key are told at once; the others are pinged and have ``timeout`` seconds to answer.
+    Nodes without an accepted key are told at once; the others are pinged and have ``timeout`` seconds to answer. Where
+    nobody knows who has a key (None, see :func:`transport.accepted_keys`) all are pinged.
     """
-    nodes, accepted = list(nodes), set(accepted)
-    keyed = [node for node in nodes if node in accepted]
-    silence = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
+    nodes = list(nodes)
+    keyless = [] if accepted is None else [node for node in nodes if node not in accepted]
+    absent = dict.fromkeys(keyless, "it has no accepted key; see salt-key -L")
+    keyed = [node for node in nodes if node not in absent]
+    question = "is salt-minion running there?" if accepted is not None else _WHAT_LIES_BETWEEN
+    silence = f"its minion gave no answer to a ping within {timeout:g} s; {question}"
     try:
         answered = bus.call(keyed, "test.ping", timeout, times=_PINGS)
     except transport.Unreachable as error:
         answered, silence = {}, f"it could not be asked: {error}"
-    absent = {node: "it has no accepted key; see salt-key -L" for node in nodes if node not in accepted}
     for node in keyed:
         if node not in answered or answered[node].answer is not True:
             absent[node] = silence
@@ -65,7 +71,7 @@ class Pass:
         deployment: deploying.Deployment,
         phase: Phase,
         bus: transport.Bus,
-        accepted: Iterable[str],
+        accepted: Collection[str] | None,
         number: int = 1,
     ):
         self._deployment, self._phase, self._bus = deployment, phase, bus

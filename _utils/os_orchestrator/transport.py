@@ -46,8 +46,13 @@ class Unreachable(Exception):
     """The master could not send: it is not running, or refuses."""
 
 
-def accepted_keys(opts: Mapping) -> frozenset[str]:
-    """Return the ids whose keys the master has accepted."""
+def accepted_keys(opts: Mapping) -> frozenset[str] | None:
+    """
+    Return the ids whose keys the master has accepted; None on a master of masters (``order_masters``), which cannot
+    know: the keys of most nodes lie on the masters below.
+    """
+    if opts.get("order_masters"):
+        return None
     return frozenset(salt.key.get_key(dict(opts)).list_keys().get("minions", ()))
 
 

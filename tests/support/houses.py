@@ -142,17 +142,31 @@ def end_leftovers(root):
             process.kill()
 
 
-def furnished(factories, master_id, nodes, master_options, minion_options):
-    """Return a house whose daemons are configured but not yet started."""
-    root = factories.root_dir
-    pillar = root / "pillar"
-    (pillar / "environments").mkdir(parents=True)
-    (pillar / "top.sls").write_text("{}")
-    ours = {**QUIET, "auto_accept": True, "worker_threads": 3, "pillar_roots": {"base": [str(pillar)]}}
-    master = factories.salt_master_daemon(master_id, overrides={**ours, **master_options})
-    house = House(root, factories.python_executable, master)
+def master_settings(root, options):
+    """Return what a master of a house is told; its pillar lies in the house."""
+    ours = {"auto_accept": True, "worker_threads": 3, "pillar_roots": {"base": [str(root / "pillar")]}}
+    return {**QUIET, **ours, **options}
+
+
+def move_in(house, master, nodes, minion_options):
+    """Give a house nodes whose minions listen to a master; they are not yet started."""
     for node in nodes:
         options = {**QUIET, "puppet_agent": puppet_settings(house.puppet(node)), **minion_options}
         house.wrap(node)
         house.minions[node] = master.salt_minion_daemon(node, overrides=options)
+
+
+def empty_pillar(root):
+    """Make the pillar of a house, without environments so far."""
+    (root / "pillar/environments").mkdir(parents=True)
+    (root / "pillar/top.sls").write_text("{}")
+
+
+def furnished(factories, master_id, nodes, master_options, minion_options):
+    """Return a house whose daemons are configured but not yet started."""
+    root = factories.root_dir
+    empty_pillar(root)
+    master = factories.salt_master_daemon(master_id, overrides=master_settings(root, master_options))
+    house = House(root, factories.python_executable, master)
+    move_in(house, master, nodes, minion_options)
     return house

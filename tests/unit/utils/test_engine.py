@@ -146,6 +146,15 @@ def test_nodes_without_a_key_or_an_answer_are_missing_and_nothing_starts():
     assert pinged == [(0, ["a", "c"]), (5, ["c"]), (10, ["c"])]
 
 
+def test_where_nobody_knows_who_has_a_key_all_are_pinged():
+    bus = Bus(Node("a"), Node("b", dead=0.0))
+    with bus.time():
+        absent = engine.present(bus, ["a", "b"], None, 10)
+    assert set(bus.asked("test.ping")[0][1]) == {"a", "b"}
+    assert list(absent) == ["b"]
+    assert absent["b"].endswith("and the syndic above it run, and has its own master accepted its key?")
+
+
 def test_missing_nodes_count_as_failures():
     _, outcomes = rehearse(*named("a", "b"), Node("c", dead=0.0), max_failures=1)
     assert [found.verdict for found in outcomes.values()] == ["changed", "changed", "missing"]

@@ -295,6 +295,10 @@ def test_the_accepted_keys_are_those_and_not_the_pending(opts):
     assert transport.accepted_keys(opts) == {"cmp1", "cmp2", "ctl1"}
 
 
+def test_a_master_of_masters_does_not_know_who_has_a_key(opts):
+    assert transport.accepted_keys({**opts, "order_masters": True}) is None
+
+
 @pytest.mark.parametrize(
     ("target", "kind", "nodes"),
     [
