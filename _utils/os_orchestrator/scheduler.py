@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Window:
     @property
     def finished(self) -> bool:
         """Nothing runs, and nothing will start."""
-        return not self._running and (self.stopped or not any(self._waiting))
+        return not self._running and (self.stopped or not any(islice(self._waiting, self.present, None)))
 
     def start(self) -> list[str]:
         """Return the nodes that start now, in order; they run from here on."""

@@ -112,8 +112,8 @@ def test_each_step_is_in_the_journal_before_anyone_is_told():
     rehearsal.run()
     names = [step if isinstance(step, str) else step[0] for step in order]
     assert [name for name in names if name != "stop_asked"] == [
-        "runs_started",
-        *["step", "told node/started"] * 2,
+        *["runs_started", "step", "step"],
+        *["told node/started"] * 2,
         *["run_ended", "step", "told node/ended"] * 2,
     ]
 
@@ -182,6 +182,13 @@ def test_a_node_that_says_nothing_is_lost_at_its_deadline_and_not_before():
     assert "no outcome after 17 min 05 s, last heard" in outcomes["a"].reason
     assert "salt a puppet_agent.status" in outcomes["a"].reason
     assert PATIENCE <= rehearsal.bus.now < PATIENCE + 1
+
+
+def test_an_answer_that_the_master_has_stored_is_no_silence():
+    rehearsal = Rehearsal(Node("a", dead=3.0))
+    answer = transport.Return("a", "j2", outcome(RUN_ID.format(1), "changed"), 0)
+    rehearsal.bus.unheard["j2", "a"] = answer
+    assert rehearsal.verdicts() == {"a": "changed"}
 
 
 def test_the_deadline_is_each_nodes_own():
