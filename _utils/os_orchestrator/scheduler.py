@@ -62,6 +62,11 @@ class Window:
         return tuple(node for group in self._waiting for node in group)
 
     @property
+    def waiting_now(self) -> bool:
+        """Whether nodes of the group that runs wait for a place."""
+        return not self.stopped and bool(self.groups) and bool(self._waiting[self.present])
+
+    @property
     def finished(self) -> bool:
         """Nothing runs, and nothing will start."""
         return not self._running and (self.stopped or not any(islice(self._waiting, self.present, None)))

@@ -5,7 +5,7 @@ through Salt's own job cache and event bus, as a master's worker does for the an
     python fleet.py MASTER_CONFIG_DIRECTORY SPREAD LOG
 
 SPREAD is within how many seconds the Puppet runs of one job end, evenly; each hundredth node fails, and the one after
-it is silent for good. LOG gets a line for each answer to a Puppet run: the node, when it began, when it answered.
+it is silent for good. LOG gets a line for each answer to a Puppet run: the node, and when it answered.
 """
 
 import heapq
@@ -54,9 +54,9 @@ class Fleet:
                 self._going[node] = job["jid"]
             self._number += 1
             at = now + (0.5 + self._spread * (index + 1) / len(nodes) if puppet else 0)
-            heapq.heappush(self._due, (at, self._number, job, node, now))
+            heapq.heappush(self._due, (at, self._number, job, node))
 
-    def _answer(self, job, node, began):
+    def _answer(self, job, node):
         load = {"id": node, "jid": job["jid"], "fun": job["fun"], "fun_args": [], "retcode": 0, "success": True}
         if job["fun"] == "puppet_agent.run":
             arguments = next(each for each in job["arg"] if isinstance(each, dict) and each.get("__kwarg__"))
@@ -66,7 +66,7 @@ class Fleet:
                 "retcode": int(outcome["verdict"] == "failed"),
             }
             del self._going[node]
-            self._log.write(f"{node} {began:.6f} {time.time():.6f}\n")
+            self._log.write(f"{node} {time.time():.6f}\n")
             self._log.flush()
         elif job["fun"] == "saltutil.is_running":
             load["return"] = [{"jid": self._going[node]}] if node in self._going else []

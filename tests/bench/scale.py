@@ -174,24 +174,24 @@ def _deploy(master: Master, log: Path, window: int) -> Cost:
     path = master.root / "journal.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as db:
         rows = dict(db.execute("SELECT node, ended FROM runs WHERE verdict IN ('changed', 'failed')"))
+        started = [at for (at,) in db.execute("SELECT started FROM runs WHERE started IS NOT NULL ORDER BY started")]
     if len(rows) < len(answers) or not answers:
         raise AssertionError(f"the deployment did not go through: {output.read_text()[-2000:]}")
-    began = sorted(began for began, _ in answers.values())
     freed = sorted(rows.values())
     return Cost(
         cpu=usage.ru_utime + usage.ru_stime,
         peak=usage.ru_maxrss,
         journal=sum(each.stat().st_size for each in master.root.glob("journal.sqlite*")),
-        rows=[rows[node] - ended for node, (_, ended) in answers.items()],
-        refills=[after - free for free, after in zip(freed, began[window:], strict=False)],
-        lines=[lines[node] - ended for node, (_, ended) in answers.items() if node in lines],
+        rows=[rows[node] - answered for node, answered in answers.items()],
+        refills=[after - free for free, after in zip(freed, started[window:], strict=False)],
+        lines=[lines[node] - answered for node, answered in answers.items() if node in lines],
     )
 
 
-def _answers(log: Path) -> dict[str, tuple[float, float]]:
-    """Return when each node's run began and when it was answered."""
+def _answers(log: Path) -> dict[str, float]:
+    """Return when each node has answered for its run."""
     rows = [line.split() for line in log.read_text().splitlines()]
-    return {node: (float(began), float(ended)) for node, began, ended in rows}
+    return {node: float(answered) for node, answered in rows}
 
 
 def _watch(master: Master, deploying: subprocess.Popen, lines: dict[str, float]) -> None:
