@@ -6,6 +6,7 @@ silent.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,12 +27,16 @@ _ARGUMENTS = (
     "mode",
     "manifest",
 )
+#: How many nodes are looked after at once: those whose turn was longest ago. The answers of ten thousand would take
+#: the master longer than the time between two looks.
+_LOOKED_AT = 500
 
 
 @dataclass
 class Run:
     """
-    A run that goes on on one node, as the master sees it. Times are of the monotonic clock.
+    A run that goes on on one node, as the master sees it. Times are of the monotonic clock: when it began, when its
+    node was last heard, and when it was last looked after.
 
     at_work, waits
         Whether Puppet is known to work, and else what it is known to wait for.
@@ -48,6 +53,7 @@ class Run:
     started: float
     heard: float
     jids: set[str] = field(default_factory=set)
+    looked: float = 0.0
     silent: bool = False
     at_work: bool = False
     waits: str = ""
@@ -147,8 +153,8 @@ class Runs:
 
     def look_after_the_silent(self) -> None:
         """
-        Ask nodes that run, every now and then, whether their job is alive; one whose job is not is asked for its
-        run again.
+        Ask nodes that run, every now and then and some at a time, whether their job is alive; one whose job is not is
+        asked for its run again.
         """
         now = time.monotonic()
         if not self.going or now < self._looked + self._deployment.poll_interval:
@@ -164,21 +170,24 @@ class Runs:
         for node, run in at_puppet.items():
             if not run.jids:
                 self.ask([node], run.run_id)
-        if not at_puppet:
+        turn = heapq.nsmallest(_LOOKED_AT, at_puppet, key=lambda node: at_puppet[node].looked)
+        if not turn:
             return
         try:
-            jid = self._bus.publish(at_puppet, "saltutil.is_running", args=["puppet_agent.run"])
+            jid = self._bus.publish(turn, "saltutil.is_running", args=["puppet_agent.run"])
         except transport.Unreachable:
             return
-        self._looks[jid] = set(at_puppet)
-        self._ask_what_they_wait_for()
+        self._looks[jid] = set(turn)
+        for node in turn:
+            self.going[node].looked = now
+        self._ask_what_they_wait_for(turn)
 
-    def _ask_what_they_wait_for(self) -> None:
+    def _ask_what_they_wait_for(self, turn: list[str]) -> None:
         """Ask nodes on which Puppet is not known to work how far their runs are."""
         by_run_id: dict[str, list[str]] = {}
-        for node, run in self.going.items():
-            if not run.at_work and not run.errand:
-                by_run_id.setdefault(run.run_id, []).append(node)
+        for node in turn:
+            if not self.going[node].at_work:
+                by_run_id.setdefault(self.going[node].run_id, []).append(node)
         for jid in self._questions:
             self._bus.forget(jid)
         self._questions.clear()

@@ -197,6 +197,15 @@ def test_the_deadline_is_each_nodes_own():
     assert rehearsal.bus.now > 2 * PATIENCE
 
 
+def test_so_many_nodes_are_looked_after_in_turns(monkeypatch):
+    monkeypatch.setattr(engine.runs, "_LOOKED_AT", 2)
+    nodes = [Node(name, runs=[("changed", 100)], down=[(20, 50)] if name == "d" else []) for name in "abcd"]
+    rehearsal, outcomes = rehearse(*nodes)
+    assert {outcome.verdict for outcome in outcomes.values()} == {"changed"}
+    asked = [sorted(nodes) for _, nodes, _ in rehearsal.bus.asked("saltutil.is_running")]
+    assert asked == [["a", "b"], ["c", "d"], ["a", "b"]]
+
+
 def test_silence_is_noted_once_and_so_is_its_end():
     rehearsal, outcomes = rehearse(Node("a", runs=[("changed", 400)], down=[(40, 200)]))
     assert outcomes["a"].verdict == "changed"
