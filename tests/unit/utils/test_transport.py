@@ -110,9 +110,10 @@ class Events:
     def __init__(self, *events):
         self.events = list(events)
 
-    def get_event(self, wait, full, auto_reconnect):
-        assert (full, auto_reconnect) == (True, True)
-        return self.events.pop(0) if self.events else time.sleep(wait)
+    def get_event(self, wait, full, auto_reconnect, no_block):
+        # Salt takes a wait of 0 for one without end.
+        assert (full, auto_reconnect, no_block) == (True, True, wait <= 0)
+        return self.events.pop(0) if self.events else time.sleep(max(0, wait))
 
 
 class JobCache:
@@ -243,7 +244,7 @@ def test_those_who_are_silent_are_asked_again_and_an_answer_to_any_asking_counts
     assert list(ours.call(["a", "b"], "test.ping", 0.2, times=3)) == ["a"]
     assert [sorted(target) for target, *_ in ours._client.asked] == [["a", "b"], ["b"], ["b"]]
     late = bus(None, returned("zz", "1", True), returned("a", "1", "late"))
-    late._events.get_event = (lambda real: lambda wait, **o: time.sleep(wait) or real(wait, **o))(
+    late._events.get_event = (lambda real: lambda wait, **o: time.sleep(max(0, wait)) or real(wait, **o))(
         late._events.get_event
     )
     assert late.call(["a"], "test.ping", 0.3, times=3)["a"].answer == "late"
