@@ -9,6 +9,8 @@
 # make lab-shell    a prompt on a node of it; NODE=st1 for another than its master
 # make lab-down     end its nodes; make lab-clean removes the images too
 # make lab-ci       lab-test without its slow tests, then lab-down; where the machine cannot have the lab it says so, no more
+# make bench        measure speed and scale beside other tools, for docs/performance.md (an hour; the machine must be idle)
+# make bench-quick  the same in two minutes, printed beside what is kept, and nothing kept
 # make clean        forget what was built here; the virtual environments stay
 #
 # The first run installs what is missing: Debian packages (root is needed for those alone) and a virtual environment,
@@ -24,7 +26,7 @@ YAML := orch pillar.example demo tests/lab
 # Requisites stand as Salt's own documentation has them.
 YAMLLINT := {extends: default, rules: {line-length: {max: 120}, document-start: disable, indentation: {indent-sequences: whatever}}}
 
-.PHONY: test test-3006 lint demo demo-shell lab lab-test lab-ci lab-shell lab-down lab-clean clean packages packages-test packages-lab
+.PHONY: test test-3006 lint demo demo-shell lab lab-test lab-ci lab-shell lab-down lab-clean bench bench-quick clean packages packages-test packages-lab packages-bench
 
 test: packages-test lint
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -56,6 +58,16 @@ lab-ci: $(VENV)/.ready
 lab-shell lab-down lab-clean:
 	@$(BIN)/python tests/lab/lab.py $(@:lab-%=%) $(if $(filter lab-shell,$@),$(NODE))
 
+bench: packages-bench $(VENV)/.bench
+	$(BIN)/python tests/bench/bench.py $(ARGS)
+
+bench-quick: packages $(VENV)/.ready
+	$(BIN)/python tests/bench/bench.py --quick $(ARGS)
+
+$(VENV)/.bench: tests/bench/requirements.txt $(VENV)/.ready
+	$(BIN)/pip install --quiet -r $<
+	touch $@
+
 $(VENV)/.ready: setup.py tests/requirements.txt | packages
 	@echo "Installing Salt $(SALT) and the tools of the tests in $(VENV)"
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
@@ -70,6 +82,9 @@ packages-test:
 
 packages-lab:
 	@PYTHON=$(PYTHON) .ci/packages lab
+
+packages-bench:
+	@PYTHON=$(PYTHON) .ci/packages bench
 
 clean:
 	rm -rf build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

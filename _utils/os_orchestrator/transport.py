@@ -6,9 +6,12 @@ Everything that this project sends to nodes and hears from them passes through :
 
 from __future__ import annotations
 
+import functools
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import salt.client
 import salt.key
@@ -62,6 +65,12 @@ def match(opts: Mapping, target: str, target_type: str = "glob") -> list[str]:
     return sorted(set(found.get("minions", ())))
 
 
+@functools.lru_cache(maxsize=1)
+def _client(conf_file: str, _written: int, _process: int) -> salt.client.LocalClient:
+    """Return Salt's client, made once for each process and configuration: that takes as long as pinging a node."""
+    return salt.client.LocalClient(c_path=conf_file, auto_reconnect=True)
+
+
 class Bus:
     """
     A subscription to the master's event bus and a client that publishes to nodes.
@@ -80,7 +89,7 @@ class Bus:
         self._announced: dict[tuple[str, str], tuple[Return, float]] = {}
 
     def __enter__(self):
-        self._client = salt.client.LocalClient(c_path=self._conf_file, auto_reconnect=True)
+        self._client = self._new_client()
         self._answers = jobcache.of(self._client.opts)
         self._events = salt.utils.event.get_event(
             "master", sock_dir=self._client.opts["sock_dir"], opts=self._client.opts, listen=True
@@ -95,14 +104,16 @@ class Bus:
 
     def __exit__(self, *_exc):
         self._events.destroy()
-        self._client.destroy()
+
+    def _new_client(self) -> salt.client.LocalClient:
+        written = os.stat(self._conf_file).st_mtime_ns if os.path.exists(self._conf_file) else 0
+        return _client(self._conf_file, written, os.getpid())
 
     def publish(self, nodes: Iterable[str], function: str, kwargs: Mapping | None = None, args: Iterable = ()) -> str:
         """Send one job to an explicit list of nodes and return its jid. Raises :class:`Unreachable`."""
         asked, arguments = list(nodes), salt.utils.args.condition_input(list(args), dict(kwargs or {}))
         try:
-            # Not run_job: where nothing matches it prints that on stdout, where the answer of a command belongs alone.
-            sent = self._client.pub(asked, function, arguments, tgt_type="list")
+            sent = self._publish(asked, function, arguments)
         except AuthenticationError as error:
             raise Unreachable(str(error) or "the master refuses this user") from error
         except Exception as error:  # Salt's network code raises many kinds
@@ -113,6 +124,16 @@ class Bus:
             raise Unreachable("the master published nothing: it knows none of these nodes")
         self._asked[jid] = frozenset(asked)
         return jid
+
+    def _publish(self, *job: object) -> Any:
+        """Publish as whoever this is; a restarted master has another key for him."""
+        # Not run_job: where nothing matches it prints that on stdout, where the answer of a command belongs alone.
+        try:
+            return self._client.pub(*job, tgt_type="list")
+        except AuthenticationError:
+            _client.cache_clear()
+            self._client = self._new_client()
+            return self._client.pub(*job, tgt_type="list")
 
     def next(self, wait: float) -> Return | Started | None:
         """

@@ -6,9 +6,7 @@ Each test is a row of docs/faults.md.
 
 import contextlib
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,7 +16,7 @@ from types import SimpleNamespace
 
 import network
 import pytest
-from houses import House, puppet_settings
+from houses import House, daemon, puppet_settings
 from sites import wait_until
 
 ENVIRONMENT = """
@@ -144,7 +142,7 @@ def island(repository):
         here = {"module_dirs": [str(repository)], "user": "root", "log_level_logfile": "warning"}
         master = {**here, "interface": addresses["hub"], "auto_accept": True, "worker_threads": 3}
         master |= {"pillar_roots": {"base": [str(root / "pillar")]}, "os_orchestrator": {"poll_interval": 5}}
-        stack.enter_context(_daemon(house, nodes["hub"].prefix, "hub", "master", master))
+        stack.enter_context(daemon(house, "hub", "master", master, nodes["hub"].prefix))
         for name in ("w1", "w2", "w3"):
             ahead = ("faketime", "-f", "+1h") if name == "w3" else ()
             options = {
@@ -154,26 +152,9 @@ def island(repository):
                 "puppet_agent": puppet_settings(house.puppet(name)),
             }
             house.wrap(name)
-            stack.enter_context(_daemon(house, (*nodes[name].prefix, *ahead), name, "minion", options))
+            stack.enter_context(daemon(house, name, "minion", options, (*nodes[name].prefix, *ahead)))
         wait_until(lambda: house.salt("w*", "test.ping").data == {"w1": True, "w2": True, "w3": True}, 120)
         yield SimpleNamespace(town=Town(house, ["w1", "w2", "w3"]), switch=nodes["w2"].switch)
-
-
-@contextlib.contextmanager
-def _daemon(house, prefix, name, kind, options):
-    """Run a daemon of Salt with everything of it below a directory of its own."""
-    place = house.root / name
-    place.mkdir()
-    (place / kind).write_text(json.dumps({"root_dir": str(place), "pidfile": str(place / "pid"), **options}))
-    command = [*prefix, sys.executable, str(Path(sys.executable).with_name(f"salt-{kind}")), "-c", str(place)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-    process = subprocess.Popen(command, start_new_session=True, **quiet)
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def test_the_clock_of_a_node_is_an_hour_ahead(island):

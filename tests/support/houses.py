@@ -1,17 +1,21 @@
 """A Salt master and minions as processes on loopback, each minion with a Puppet of its own."""
 
 import contextlib
+import getpass
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import ChainMap
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
+from sites import wait_until
 
 BIN = Path(sys.executable).parent
 QUIET = {"log_level_logfile": "warning"}
@@ -181,3 +185,62 @@ def furnished(factories, master_id, nodes, master_options, minion_options):
     house = House(root, factories.python_executable, master)
     move_in(house, master, nodes, minion_options)
     return house
+
+
+# -- without pytest ----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def opened(root, nodes, *, master_options, minion_options):
+    """
+    Run a house of plain daemons, as Salt configures them by itself, for what is no test.
+
+    Each minion finds its own Puppet first in ``PATH``.
+    """
+    publish_port, ret_port = free_ports(2)
+    (root / "pillar/environments").mkdir(parents=True)
+    (root / "pillar/top.sls").write_text("{}")
+    common = {**QUIET, "user": getpass.getuser(), "publish_port": publish_port}
+    master = {**common, "interface": "127.0.0.1", "ret_port": ret_port, "auto_accept": True}
+    master |= {"pillar_roots": {"base": [str(root / "pillar")]}, **master_options}
+    house = House(root, sys.executable, SimpleNamespace(config_dir=str(root / "master")))
+    with contextlib.ExitStack() as stack:
+        stack.callback(end_leftovers, root)
+        stack.enter_context(daemon(house, "master", "master", master))
+        for node in nodes:
+            own = {**common, "id": node, "master": "127.0.0.1", "master_port": ret_port, **minion_options}
+            own["puppet_agent"] = puppet_settings(house.puppet(node))
+            house.wrap(node)
+            path = {"PATH": f"{house.puppet(node)}:{os.environ['PATH']}"}
+            house.minions[node] = stack.enter_context(daemon(house, node, "minion", own, environ=path))
+        keys = root / "master/etc/salt/pki/master/minions"
+        wait_until(lambda: len(list(keys.glob("*"))) == len(nodes), 60 + 10 * len(nodes))
+        wait_until(lambda: len(house.salt("*", "--timeout=30", "test.ping").data or ()) == len(nodes), 300)
+        yield house
+
+
+@contextlib.contextmanager
+def daemon(house, name, kind, options, prefix=(), environ=None):
+    """Run a daemon of Salt with everything of it below a directory of its own, and end it with its children."""
+    place = house.root / name
+    place.mkdir()
+    (place / kind).write_text(json.dumps({"root_dir": str(place), "pidfile": str(place / "pid"), **options}))
+    command = [*prefix, sys.executable, str(BIN / f"salt-{kind}"), "-c", str(place)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
+    environ = {**os.environ, **(environ or {})}
+    process = subprocess.Popen(command, env=environ, start_new_session=True, **quiet)
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def free_ports(count):
+    """Return free TCP ports of loopback, held together until all are known, so that they differ."""
+    with contextlib.ExitStack() as held:
+        doors = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in doors:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in doors]

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import ssl
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import psutil
 import pytest
 import salt.config
 import salt.loader
+from houses import free_ports
 
 SALT_CALL = str(Path(sys.executable).with_name("salt-call"))
 SERVER_JAR = Path("/usr/share/puppetserver/puppetserver.jar")
@@ -221,12 +221,6 @@ def _ini(**sections):
     return "\n".join(lines)
 
 
-def _free_port():
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return door.getsockname()[1]
-
-
 @pytest.fixture
 def bare_node(tmp_path, repository):
     """A node with Puppet directories, whose modules a test loads as it likes."""
@@ -249,7 +243,7 @@ def puppetserver(tmp_path_factory):
     """A running puppetserver, a certificate authority included."""
     if not SERVER_JAR.exists():
         pytest.skip("puppetserver is not installed: apt-get install puppetserver")
-    server = Server(tmp_path_factory.mktemp("puppetserver"), _free_port())
+    server = Server(tmp_path_factory.mktemp("puppetserver"), *free_ports(1))
     server.configure()
     server.start()
     yield server

@@ -131,6 +131,7 @@ def bus(*events, answers=None, **client):
     """Return a bus with these events to come; without ``answers`` the master keeps none, and events are believed."""
     made = transport.Bus({"conf_file": "/nowhere"})
     made._client, made._events, made._answers = Client(**client), Events(*events), answers
+    made._new_client = lambda: made._client
     return made
 
 
@@ -161,6 +162,13 @@ def test_what_cannot_be_published_is_a_sentence(error, said):
     with pytest.raises(transport.Unreachable) as unreachable:
         bus(error=error).publish(["cmp1"], "test.ping")
     assert str(unreachable.value) == said
+
+
+def test_a_master_that_was_restarted_is_asked_with_its_new_key():
+    ours, new = bus(error=AuthenticationError("another key")), Client()
+    ours._new_client = lambda: new
+    assert ours.publish(["cmp1"], "test.ping") == "1"
+    assert ours._client is new
 
 
 @pytest.mark.parametrize(
