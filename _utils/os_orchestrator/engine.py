@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from os_orchestrator import (
     deploying,
+    dues,
     environment,
     errands,
     journal,
@@ -30,22 +31,33 @@ from os_orchestrator.plan import Phase
 
 #: How often a node that says nothing is pinged within its ``ping_timeout``.
 _PINGS = 3
+_WHAT_LIES_BETWEEN = "do salt-minion there and the syndic above it run, and has its own master accepted its key?"
+#: How many answers are taken together, at most, before free places are filled.
+_AT_ONCE = 100
+#: Seconds for which more answers are waited for while nodes wait for a place: a job costs the master some 30 ms, for
+#: one node as for many.
+_GATHER = 0.1
 
 
-def present(bus: transport.Bus, nodes: Iterable[str], accepted: Iterable[str], timeout: float) -> dict[str, str]:
+def present(
+    bus: transport.Bus, nodes: Iterable[str], accepted: Collection[str] | None, timeout: float
+) -> dict[str, str]:
     """
     Return why each node that cannot be reached cannot, by node; empty when all answer.
 
-    Nodes without an accepted key are told at once; the others are pinged and have ``timeout`` seconds to answer.
+    Nodes without an accepted key are told at once; the others are pinged and have ``timeout`` seconds to answer. Where
+    nobody knows who has a key (None, see :func:`transport.accepted_keys`) all are pinged.
     """
-    nodes, accepted = list(nodes), set(accepted)
-    keyed = [node for node in nodes if node in accepted]
-    silence = f"its minion gave no answer to a ping within {timeout:g} s; is salt-minion running there?"
+    nodes = list(nodes)
+    keyless = [] if accepted is None else [node for node in nodes if node not in accepted]
+    absent = dict.fromkeys(keyless, "it has no accepted key; see salt-key -L")
+    keyed = [node for node in nodes if node not in absent]
+    question = "is salt-minion running there?" if accepted is not None else _WHAT_LIES_BETWEEN
+    silence = f"its minion gave no answer to a ping within {timeout:g} s; {question}"
     try:
         answered = bus.call(keyed, "test.ping", timeout, times=_PINGS)
     except transport.Unreachable as error:
         answered, silence = {}, f"it could not be asked: {error}"
-    absent = {node: "it has no accepted key; see salt-key -L" for node in nodes if node not in accepted}
     for node in keyed:
         if node not in answered or answered[node].answer is not True:
             absent[node] = silence
@@ -65,7 +77,7 @@ class Pass:
         deployment: deploying.Deployment,
         phase: Phase,
         bus: transport.Bus,
-        accepted: Iterable[str],
+        accepted: Collection[str] | None,
         number: int = 1,
     ):
         self._deployment, self._phase, self._bus = deployment, phase, bus
@@ -83,6 +95,7 @@ class Pass:
         self._attempts: dict[str, int] = {}
         self._held: dict[str, float] = {}
         self._errands: dict[str, str] = {}
+        self._errands_due = dues.Dues()
         self._outcomes: dict[str, verdicts.Outcome] = {}
         self._stopped_by = ""
         self._heeded = float(-deploying.LOOK_INTERVAL)
@@ -92,14 +105,17 @@ class Pass:
         for node, where in self._kept.items():
             self._record(node, verdicts.Outcome("kept", where))
         try:
-            self._open_the_window()
-            while not self._window.finished:
-                self._heed_a_stop()
-                self._launch(self._start())
-                self._hear(self._bus.next(self._until_something_is_due()))
-                self._go_on_with_errands()
-                self._give_up_the_lost()
-                self._runs.look_after_the_silent()
+            with self._deployment.journal.kept_open():
+                self._open_the_window()
+                while not self._window.finished:
+                    self._heed_a_stop()
+                    self._launch(self._start())
+                    heard = self._bus.next(self._until_something_is_due())
+                    with self._deployment.together():
+                        self._hear_all(heard)
+                        self._go_on_with_errands()
+                        self._end_the_overdue()
+                    self._runs.look_after_the_silent()
         except (KeyboardInterrupt, SystemExit):
             self._leave()
             raise
@@ -150,6 +166,22 @@ class Pass:
         """Start nodes with one publish for all that have the same run id; those that others work on wait."""
         if not nodes:
             return
+        # What is asked of a node is on record before.
+        with self._deployment.together():
+            begun = self._begin(nodes)
+        by_run_id: dict[str, list[str]] = {}
+        for node in begun:
+            if self._phase.kind == "call":
+                self._send_on_an_errand(node, "calls")
+            elif self._calls("before"):
+                self._send_on_an_errand(node, "before")
+            else:
+                by_run_id.setdefault(self._running[node].run_id, []).append(node)
+        for run_id, group in by_run_id.items():
+            self._runs.ask(group, run_id)
+
+    def _begin(self, nodes: list[str]) -> list[str]:
+        """Record and tell that nodes start, and return them without those that have to wait for others."""
         attempts = {node: self._attempts.get(node, 0) + 1 for node in nodes}
         run_ids = {node: self._run_id(node, attempts[node]) for node in nodes}
         held = self._deployment.journal.runs_started(
@@ -158,7 +190,6 @@ class Pass:
             [(node, run_ids[node], attempts[node]) for node in nodes],
             self.number,
         )
-        by_run_id: dict[str, list[str]] = {}
         for node in nodes:
             if node in held:
                 self._hold(node, attempts[node], held[node])
@@ -168,14 +199,7 @@ class Pass:
             self._held.pop(node, None)
             self._runs.begin(node, run_id, attempt)
             self._deployment.tell_of(self._phase, "node/started", node=node, attempt=attempt, run_id=run_id)
-            if self._phase.kind == "call":
-                self._send_on_an_errand(node, "calls")
-            elif self._calls("before"):
-                self._send_on_an_errand(node, "before")
-            else:
-                by_run_id.setdefault(run_id, []).append(node)
-        for run_id, group in by_run_id.items():
-            self._runs.ask(group, run_id)
+        return [node for node in nodes if node not in held]
 
     def _hold(self, node: str, attempt: int, claim: journal.Claim) -> None:
         """
@@ -204,8 +228,20 @@ class Pass:
     def _until_something_is_due(self) -> float:
         """Return the seconds until the next deadline or look, at least a little."""
         now = time.monotonic()
-        due = [run.errand.due for run in self._running.values() if run.errand]
-        return max(0.05, min(*due, self._runs.due, now + deploying.LOOK_INTERVAL) - now)
+        return max(0.05, min(self._errands_due.first, self._runs.due, now + deploying.LOOK_INTERVAL) - now)
+
+    def _hear_all(self, heard: transport.Return | transport.Started | None) -> None:
+        """
+        Take what was heard, and with it what else is there already; where nodes wait, also what comes within a moment,
+        so that one job starts those that follow.
+        """
+        until = time.monotonic() + (_GATHER if heard and self._window.waiting_now else 0)
+        for _ in range(_AT_ONCE):
+            if heard is None:
+                return
+            self._hear(heard)
+            heard = self._bus.next(max(0.0, until - time.monotonic()))
+        self._hear(heard)
 
     def _hear(self, heard: transport.Return | transport.Started | None) -> None:
         if isinstance(heard, transport.Return) and heard.jid in self._errands:
@@ -217,8 +253,8 @@ class Pass:
         if outcome:
             self._settle(heard.node, outcome)
 
-    def _give_up_the_lost(self) -> None:
-        for node, outcome in self._runs.lost().items():
+    def _end_the_overdue(self) -> None:
+        for node, outcome in self._runs.over().items():
             self._settle(node, outcome)
 
     def _settle(self, node: str, outcome: verdicts.Outcome) -> None:
@@ -254,12 +290,12 @@ class Pass:
         """Record what became of a node and let it begin anew, if the phase says so of its verdict."""
         if self._running[node].attempt > self._retries.get(outcome.verdict, 0) or self._window.stopped:
             return False
-        self._record(node, outcome, self._running.pop(node))
+        self._record(node, outcome, self._runs.end(node))
         self._window.again(node)
         return True
 
     def _end(self, node: str, outcome: verdicts.Outcome) -> None:
-        self._record(node, outcome, self._running.pop(node))
+        self._record(node, outcome, self._runs.end(node))
         self._window.end(node, outcome.good)
 
     def _record(self, node: str, outcome: verdicts.Outcome, run: runs.Run | None = None) -> None:
@@ -300,18 +336,20 @@ class Pass:
         errand = run.errand
         if errand is None:
             return
+        self._errands.pop(errand.jid, None)
         if heard:
             errand.hear(heard)
         else:
             errand.go_on()
-        if errand.jid:
-            self._errands[errand.jid] = node
         if not errand.over:
+            if errand.jid:
+                self._errands[errand.jid] = node
+            self._errands_due.set(node, errand.due)
             if errand.now != run.waits:
                 run.waits = errand.now
                 self._runs.note(node, errand.now)
             return
-        self._errands = {jid: each for jid, each in self._errands.items() if each != node}
+        self._errands_due.drop(node)
         run.errand, run.waits = None, ""
         run.called += errand.rows
         self._next_stage(node, run, errand)
@@ -341,7 +379,7 @@ class Pass:
 
     def _go_on_with_errands(self) -> None:
         """Ask again what did not hold, and take silence for an answer, where that is due."""
-        for node in [node for node, run in self._running.items() if run.errand]:
+        for node in self._errands_due.over(time.monotonic()):
             self._follow(node)
 
     # -- ending --------------------------------------------------------------------------------------------------

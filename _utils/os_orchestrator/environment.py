@@ -55,6 +55,12 @@ Match = Callable[[str, str], Iterable[str]]
 # -- roles and gates -----------------------------------------------------------------------------------------------
 
 
+def _not_matched(target: object, path: str) -> Mistake:
+    """Return the mistake of a target on a master of masters: the masters below do not say all that it matches."""
+    found = f"target {target!r} on a master of masters (order_masters), which does not know the nodes below"
+    return Mistake(path, found, "list them, as nodes: [...]; salt with that target shows who answers")
+
+
 def _matched(definition: Mapping, match: Match, path: str) -> tuple[tuple[str, ...], list[Mistake]]:
     """Return the nodes that a role's target matches, and what is wrong with that."""
     target, expected = definition["target"], definition.get("count")
@@ -77,14 +83,26 @@ def _listed(nodes: Sequence[str], path: str) -> tuple[tuple[str, ...], list[Mist
     return tuple(nodes), [Mistake(path, f"{node} is there more than once", "write it once") for node in twice]
 
 
-def _role(name: str, definition: object, accepted: Collection[str], excluded: Collection[str], match: Match, path: str):
+def _role(
+    name: str,
+    definition: object,
+    accepted: Collection[str] | None,
+    excluded: Collection[str],
+    match: Match,
+    path: str,
+) -> tuple[Role, list[Mistake]]:
     """Return a role with all its nodes, the excluded ones too, and its mistakes."""
     mapping: Mapping[str, Any] = definition if isinstance(definition, dict) else {"nodes": definition}
+    settings = mapping.get("puppet", {})
+    if "target" in mapping and accepted is None:
+        return Role(name, (), settings), [_not_matched(mapping["target"], path)]
     nodes, mistakes = _matched(mapping, match, path) if "target" in mapping else _listed(mapping["nodes"], path)
+    if accepted is None:
+        return Role(name, nodes, settings), mistakes
     keyless = [node for node in dict.fromkeys(nodes) if node not in accepted and node not in excluded]
     if keyless:
         mistakes.append(_without_key(keyless, set(accepted) - set(nodes), path))
-    return Role(name, nodes, mapping.get("puppet", {})), mistakes
+    return Role(name, nodes, settings), mistakes
 
 
 def _without_key(nodes: Sequence[str], others: Collection[str], path: str) -> Mistake:
@@ -165,17 +183,18 @@ def phase_mistakes(options: Mapping) -> list[Mistake]:
 # -- the whole -----------------------------------------------------------------------------------------------------
 
 
-def load(opts: Mapping, name: str, accepted: Collection[str], match: Match) -> Environment:
+def load(opts: Mapping, name: str, accepted: Collection[str] | None, match: Match) -> Environment:
     """Return an environment of the pillar by name; raises :class:`doors.Refused`."""
     return build(name, pick(definitions(opts), name), accepted, match)
 
 
-def build(name: str, definition: object, accepted: Collection[str], match: Match) -> Environment:
+def build(name: str, definition: object, accepted: Collection[str] | None, match: Match) -> Environment:
     """
     Return the environment of a definition; raises :class:`Invalid` with every mistake in it.
 
     accepted
-        The ids whose keys the master has accepted.
+        The ids whose keys the master has accepted. None on a master of masters, which does not know them: lists of
+        nodes are then taken as they are, and no target is.
 
     match
         ``match(target, target_type)`` returns the ids that a Salt target matches.
@@ -201,7 +220,7 @@ def build(name: str, definition: object, accepted: Collection[str], match: Match
     return Environment(name, present, sound["exclude"], puppet, phases, gates, digest, calls, quiet)
 
 
-def _roles(sound: Mapping, accepted: Collection[str], match: Match, path: tuple) -> tuple[dict, list[Mistake]]:
+def _roles(sound: Mapping, accepted: Collection[str] | None, match: Match, path: tuple) -> tuple[dict, list[Mistake]]:
     """Return the sound roles with all their nodes, the excluded ones too, and what is wrong with them."""
     roles: dict[str, Role] = {}
     mistakes: list[Mistake] = []

@@ -2,7 +2,8 @@
 What the master has stored of nodes' answers.
 
 On the bus an answer is a rumour: any minion may put an event there, under any name and tag. Into the job cache the
-master writes alone, what came from a minion that has proved who it is; the first answer of a node to a job stays.
+master writes alone, what came from a minion that has proved who it is, or from one that claims to be its syndic
+(docs/security.md shuts that); the first answer of a node to a job stays.
 """
 
 from __future__ import annotations

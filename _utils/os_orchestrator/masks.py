@@ -17,6 +17,8 @@ _BEFORE = rf"{_NAMED}[\"']?\s*(?:=>|[:=])\s*[\"']?|(?=--){_NAMED}\s+[\"']?"
 _IN_TEXT = re.compile(rf"({_BEFORE})([^\s\"',;&}}\]]+)", re.I)
 _CHANGED = re.compile(rf"({_NAMED}\W.*?\bchanged )'.*' to '.*'", re.I)
 _QUOTED = re.compile(r"'[^']*'")
+#: What every text has that one of these finds something in: most have it not, and this is found fast.
+_HINT = re.compile(r"passw|passphrase|secret|token|credential|api_?key|://", re.I)
 _MASK = "********"
 
 
@@ -33,6 +35,8 @@ def masked(value: Any, secret: bool = False) -> Any:
 
 def text(words: str) -> str:
     """Return a text with the values masked that follow a name which says secret."""
+    if not _HINT.search(words):
+        return words
     words = _CHANGED.sub(rf"\g<1>'{_MASK}' to '{_MASK}'", _IN_TEXT.sub(rf"\g<1>{_MASK}", words))
     return _IN_A_URL.sub(rf"\g<1>{_MASK}@", words)
 

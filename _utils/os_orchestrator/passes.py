@@ -5,7 +5,7 @@ changes every time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from os_orchestrator import deploying, engine, transport, verdicts
 from os_orchestrator.plan import Phase
@@ -16,7 +16,7 @@ _NAMED = 5
 
 
 def run(
-    deployment: deploying.Deployment, phase: Phase, bus: transport.Bus, accepted: Iterable[str]
+    deployment: deploying.Deployment, phase: Phase, bus: transport.Bus, accepted: Collection[str] | None
 ) -> tuple[Outcomes, str]:
     """
     Run a phase's passes and return the outcomes of the last one, with a warning if it should have become clean.

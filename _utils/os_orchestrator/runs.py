@@ -6,11 +6,12 @@ silent.
 from __future__ import annotations
 
 import contextlib
+import heapq
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from os_orchestrator import deploying, errands, progress, transport, verdicts
+from os_orchestrator import deploying, dues, errands, progress, transport, verdicts
 from os_orchestrator.node import supervisor
 from os_orchestrator.plan import Phase
 
@@ -26,12 +27,16 @@ _ARGUMENTS = (
     "mode",
     "manifest",
 )
+#: How many nodes are looked after at once: those whose turn was longest ago. The answers of ten thousand would take
+#: the master longer than the time between two looks.
+_LOOKED_AT = 500
 
 
 @dataclass
 class Run:
     """
-    A run that goes on on one node, as the master sees it. Times are of the monotonic clock.
+    A run that goes on on one node, as the master sees it. Times are of the monotonic clock: when it began, when its
+    node was last heard, and when it was last looked after.
 
     at_work, waits
         Whether Puppet is known to work, and else what it is known to wait for.
@@ -46,9 +51,9 @@ class Run:
     run_id: str
     attempt: int
     started: float
-    deadline: float
     heard: float
     jids: set[str] = field(default_factory=set)
+    looked: float = 0.0
     silent: bool = False
     at_work: bool = False
     waits: str = ""
@@ -68,6 +73,7 @@ class Runs:
         self._deployment, self._phase, self._bus, self._number = deployment, phase, bus, number
         options = phase.options
         self._patience = options["lock_timeout"] + options["timeout"] + supervisor.GRACE + options["grace"]
+        self._deadlines = dues.Dues()
         self._looks: dict[str, set[str]] = {}
         self._questions: set[str] = set()
         self._looked = time.monotonic()
@@ -75,12 +81,14 @@ class Runs:
     def begin(self, node: str, run_id: str, attempt: int) -> None:
         """A node is at work from now on."""
         now = time.monotonic()
-        self.going[node] = Run(run_id, attempt, now, now + self._patience, now)
+        self.going[node] = Run(run_id, attempt, now, now)
+        self._deadlines.set(node, now + self._patience)
 
     def begin_puppet(self, node: str) -> None:
         """Its calls are done: ask for its Puppet run, whose time begins now."""
         run, now = self.going[node], time.monotonic()
-        run.heard, run.deadline = now, now + self._patience
+        run.heard = now
+        self._deadlines.set(node, now + self._patience)
         self.note(node, "its Puppet run")
         self.ask([node], run.run_id)
 
@@ -104,8 +112,7 @@ class Runs:
     @property
     def due(self) -> float:
         """When a run is lost, or is to be looked after, by the monotonic clock."""
-        deadlines = [run.deadline for run in self.going.values() if not run.errand]
-        return min(*deadlines, self._looked + self._deployment.poll_interval, float("inf"))
+        return min(self._deadlines.first, self._looked + self._deployment.poll_interval)
 
     def hear(self, heard: transport.Return | transport.Started) -> verdicts.Outcome | None:
         """Take what a node that runs Puppet has said, and return the outcome of its run, if that is what it was."""
@@ -122,19 +129,32 @@ class Runs:
             return outcome if outcome.verdict is not None else None
         return None
 
-    def lost(self) -> dict[str, verdicts.Outcome]:
-        """Return the runs that are lost by now: their deadline is over."""
+    def over(self) -> dict[str, verdicts.Outcome]:
+        """
+        Return what became of the runs whose deadline is over: they are lost, unless the master has an answer whose
+        event has not come yet.
+        """
         now = time.monotonic()
+        over = {node: self.going[node] for node in self._deadlines.over(now) if node in self.going}
         return {
-            node: verdicts.Outcome("lost", _why_lost(node, run, now))
-            for node, run in self.going.items()
-            if now >= run.deadline and not run.errand
+            node: self._stored(node, run) or verdicts.Outcome("lost", _why_lost(node, run, now))
+            for node, run in over.items()
+            if not run.errand
         }
+
+    def _stored(self, node: str, run: Run) -> verdicts.Outcome | None:
+        answers = filter(None, (self._bus.stored(jid, node) for jid in run.jids))
+        return next(filter(None, map(self.hear, answers)), None)
+
+    def end(self, node: str) -> Run:
+        """A node is at work no more; returns what its run was."""
+        self._deadlines.drop(node)
+        return self.going.pop(node)
 
     def look_after_the_silent(self) -> None:
         """
-        Ask nodes that run, every now and then, whether their job is alive; one whose job is not is asked for its
-        run again.
+        Ask nodes that run, every now and then and some at a time, whether their job is alive; one whose job is not is
+        asked for its run again.
         """
         now = time.monotonic()
         if not self.going or now < self._looked + self._deployment.poll_interval:
@@ -150,21 +170,24 @@ class Runs:
         for node, run in at_puppet.items():
             if not run.jids:
                 self.ask([node], run.run_id)
-        if not at_puppet:
+        turn = heapq.nsmallest(_LOOKED_AT, at_puppet, key=lambda node: at_puppet[node].looked)
+        if not turn:
             return
         try:
-            jid = self._bus.publish(at_puppet, "saltutil.is_running", args=["puppet_agent.run"])
+            jid = self._bus.publish(turn, "saltutil.is_running", args=["puppet_agent.run"])
         except transport.Unreachable:
             return
-        self._looks[jid] = set(at_puppet)
-        self._ask_what_they_wait_for()
+        self._looks[jid] = set(turn)
+        for node in turn:
+            self.going[node].looked = now
+        self._ask_what_they_wait_for(turn)
 
-    def _ask_what_they_wait_for(self) -> None:
+    def _ask_what_they_wait_for(self, turn: list[str]) -> None:
         """Ask nodes on which Puppet is not known to work how far their runs are."""
         by_run_id: dict[str, list[str]] = {}
-        for node, run in self.going.items():
-            if not run.at_work and not run.errand:
-                by_run_id.setdefault(run.run_id, []).append(node)
+        for node in turn:
+            if not self.going[node].at_work:
+                by_run_id.setdefault(self.going[node].run_id, []).append(node)
         for jid in self._questions:
             self._bus.forget(jid)
         self._questions.clear()

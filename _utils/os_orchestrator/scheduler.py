@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,14 @@ class Window:
         return tuple(node for group in self._waiting for node in group)
 
     @property
+    def waiting_now(self) -> bool:
+        """Whether nodes of the group that runs wait for a place."""
+        return not self.stopped and bool(self.groups) and bool(self._waiting[self.present])
+
+    @property
     def finished(self) -> bool:
         """Nothing runs, and nothing will start."""
-        return not self._running and (self.stopped or not any(self._waiting))
+        return not self._running and (self.stopped or not any(islice(self._waiting, self.present, None)))
 
     def start(self) -> list[str]:
         """Return the nodes that start now, in order; they run from here on."""

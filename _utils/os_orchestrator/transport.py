@@ -49,8 +49,13 @@ class Unreachable(Exception):
     """The master could not send: it is not running, or refuses."""
 
 
-def accepted_keys(opts: Mapping) -> frozenset[str]:
-    """Return the ids whose keys the master has accepted."""
+def accepted_keys(opts: Mapping) -> frozenset[str] | None:
+    """
+    Return the ids whose keys the master has accepted; None on a master of masters (``order_masters``), which cannot
+    know: the keys of most nodes lie on the masters below.
+    """
+    if opts.get("order_masters"):
+        return None
     return frozenset(salt.key.get_key(dict(opts)).list_keys().get("minions", ()))
 
 
@@ -132,8 +137,8 @@ class Bus:
 
     def next(self, wait: float) -> Return | Started | None:
         """
-        Return the next answer or start of a node, or None when ``wait`` seconds have passed without one. Raises
-        SystemExit when the operator has asked to stop.
+        Return the next answer or start of a node, or None when ``wait`` seconds have passed without one: with 0, when
+        there is none now. Raises SystemExit when the operator has asked to stop.
         """
         end = time.monotonic() + wait
         while True:
@@ -143,14 +148,20 @@ class Bus:
                 return stored
             left = end - time.monotonic()
             wait = min(left, _LOOK_AGAIN) if self._announced else left
-            event = self._events.get_event(wait=max(wait, 0.01), full=True, auto_reconnect=True)
+            event = self._events.get_event(wait=wait, full=True, auto_reconnect=True, no_block=wait <= 0)
             heard = _read(event) if event else None
             if isinstance(heard, Return):
                 self._announce(heard)
             elif heard:
                 return heard
-            if left <= 0:
+            # What is other people's does not hold up who asks what there is now, for long.
+            if left <= 0 and (not event or left < -_LOOK_AGAIN):
                 return self._stored()
+
+    def stored(self, jid: str, node: str) -> Return | None:
+        """Return the answer that the master has stored, whether or not its event was heard."""
+        found = self._answers.find(jid, node) if self._answers else None
+        return Return(node, jid, found.answer, found.retcode) if found else None
 
     def forget(self, jid: str) -> None:
         """Wait for no more answers to a job."""
@@ -163,16 +174,11 @@ class Bus:
 
     def _stored(self) -> Return | None:
         """Return an answer that was announced and is stored by now; as announced, where the master stores none."""
-        for (jid, node), (heard, until) in list(self._announced.items()):
-            if self._answers:
-                found = self._answers.find(jid, node)
-                stored = Return(node, jid, found.answer, found.retcode) if found else None
-            else:
-                stored = heard
+        for announced, (heard, until) in self._announced.items():
+            stored = self.stored(*announced) if self._answers else heard
             if stored or time.monotonic() > until:
-                del self._announced[jid, node]
-            if stored:
-                return stored
+                del self._announced[announced]
+                return stored or self._stored()
         return None
 
     def call(

@@ -101,7 +101,9 @@ def text(value: object, limit: int = 500) -> str:
     nothing that looks secret.
     """
     shown = _ESCAPE.sub("", (value if isinstance(value, str) else _written(value))[: 4 * limit])
-    shown = masks.text("".join(character if character.isprintable() else " " for character in shown).strip())
+    if not shown.isprintable():
+        shown = "".join(character if character.isprintable() else " " for character in shown)
+    shown = masks.text(shown.strip())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
@@ -138,7 +140,10 @@ def judge(answer: object, retcode: object, *, run_id: str, noop: bool) -> Outcom
     details = _details(answer)
     reason = text(answer.get("reason") or "")
     doubt = _doubt(verdict, answer, retcode, details, noop) if GOOD[verdict] else ""
-    return Outcome("failed" if doubt else verdict, doubt or reason, _seconds(answer.get("seconds")), details)
+    if doubt or not GOOD[verdict]:
+        # Nobody reads the log of a good run; its node has it.
+        details["log_tail"] = [text(line, 300) for line in _first(answer.get("log_tail"), 40)]
+    return Outcome("failed" if doubt else verdict, doubt or reason, _seconds(answer.get("seconds")), _bounded(details))
 
 
 def _unintelligible(answer: object) -> Outcome:
@@ -196,8 +201,7 @@ def _details(answer: Mapping) -> dict:
     details["resources"] = {name: _count(resources.get(name)) for name in _COUNTS}
     for name, most in _LISTS.items():
         details[name] = [_row(row) for row in _first(answer.get(name), most) if isinstance(row, Mapping)]
-    details["log_tail"] = [text(line, 300) for line in _first(answer.get("log_tail"), 40)]
-    return _bounded(details)
+    return details | {"log_tail": []}
 
 
 def _row(row: Mapping) -> dict:

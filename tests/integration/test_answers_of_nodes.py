@@ -4,11 +4,15 @@ Nodes that answer what they should not: none is believed, nothing of it breaks t
 Each test is a row of docs/faults.md.
 """
 
+import contextlib
+
 import pytest
 
 # What stands on these nodes in place of puppet_agent: it answers as the file beside it says.
 MODULE = r"""
 import time
+
+import salt.channel.client
 
 GOOD = {
     "verdict": "changed", "exit_code": 2, "noop": False, "mode": "apply", "environment": "production",
@@ -43,6 +47,13 @@ def run(run_id=None, **kwargs):
         load = {"return": good, "retcode": 0, "success": True, "jid": kwargs["__pub_jid"], "fun": "puppet_agent.run"}
         __salt__["event.fire_master"]({}, "salt/job/{}/ret/victim".format(kwargs["__pub_jid"]), preload=load)
         return good
+    if nasty == "a forger of syndics":
+        # Any minion may send what a syndic sends for the minions below it.
+        answers = {"victim": {"return": good, "retcode": 0, "success": True}}
+        load = {"id": "evil", "jid": kwargs["__pub_jid"], "fun": "puppet_agent.run", "load": {}, "return": answers}
+        with salt.channel.client.ReqChannel.factory(dict(__opts__)) as channel:
+            channel.send({"cmd": "_syndic_return", "load": [load]}, timeout=10)
+        return good
     return NASTY[nasty](good)
 """
 ENVIRONMENT = """
@@ -63,17 +74,39 @@ SAID = {
 }
 
 
-@pytest.fixture(scope="module")
-def nasty_house(open_house, repository, tmp_path_factory):
+# What docs/security.md tells those to set who have no syndics.
+SIGNED = {
+    "require_minion_sign_messages": True,
+    "drop_messages_signature_fail": True,
+    "signing_algorithm": "PKCS1v15-SHA1",
+}
+
+
+@contextlib.contextmanager
+def nasty(open_house, name, repository, tmp_path_factory, master_options, minion_options):
     """A master, and two minions that have a puppet_agent of their own."""
     modules = tmp_path_factory.mktemp("nasty")
     (modules / "_modules").mkdir()
     (modules / "_modules/puppet_agent.py").write_text(MODULE)
-    options = {"module_dirs": [str(modules)], "nasty": str(modules / "nasty")}
-    master = {"module_dirs": [str(repository)], "os_orchestrator": {"poll_interval": 5}}
-    with open_house("a", ["evil", "victim"], master_options=master, minion_options=options) as house:
+    options = {"module_dirs": [str(modules)], "nasty": str(modules / "nasty"), **minion_options}
+    master = {"module_dirs": [str(repository)], "os_orchestrator": {"poll_interval": 5}, **master_options}
+    with open_house(name, ["evil", "victim"], master_options=master, minion_options=options) as house:
         house.pillar("nasty", ENVIRONMENT)
         house.behave = (modules / "nasty").write_text
+        yield house
+
+
+@pytest.fixture(scope="module")
+def nasty_house(open_house, repository, tmp_path_factory):
+    with nasty(open_house, "a", repository, tmp_path_factory, {}, {}) as house:
+        yield house
+
+
+@pytest.fixture
+def signing_house(open_house, repository, tmp_path_factory):
+    """The same, with minions that sign what they send and a master that believes nothing else."""
+    minion = {"minion_sign_messages": True}
+    with nasty(open_house, "s", repository, tmp_path_factory, SIGNED, minion) as house:
         yield house
 
 
@@ -99,11 +132,19 @@ def test_the_answer_is(nasty_house, nasty):
     assert journal.stat().st_size < 1_000_000
 
 
+def judged(house):
+    """Deploy both nodes and return the exit status, and the verdicts by node."""
+    result = house.salt_run("deployment.puppet", "nasty", "both")
+    return result.returncode, {n["node"]: n["verdict"] for n in result.data["answer"]["phases"][0]["nodes"]}
+
+
 def test_one_node_answers_in_the_name_of_another(nasty_house):
     nasty_house.behave("a forger")
+    assert judged(nasty_house) == (1, {"evil": "changed", "victim": "lost"})
 
-    result = nasty_house.salt_run("deployment.puppet", "nasty", "both")
 
-    assert result.returncode == 1
-    nodes = {node["node"]: node["verdict"] for node in result.data["answer"]["phases"][0]["nodes"]}
-    assert nodes == {"evil": "changed", "victim": "lost"}
+def test_one_node_answers_as_a_syndic_for_another_where_answers_are_signed(signing_house):
+    signing_house.behave("as it should")
+    assert signing_house.salt_run("deployment.puppet", "nasty", "evil").returncode == 0
+    signing_house.behave("a forger of syndics")
+    assert judged(signing_house) == (1, {"evil": "changed", "victim": "lost"})

@@ -7,8 +7,11 @@ pytestmark = pytest.mark.slow
 MINUTES = 60
 
 
-def _grown(environment):
+def _more_storage(environment):
     environment["roles"]["storage"] = ["st1", "st2", "st3"]
+
+
+def _more_compute(environment):
     environment["roles"]["compute"] = {"target": "cmp*", "count": 3, "puppet": {"concurrency": 1}}
     environment["gates"]["endpoint"]["checks"][0]["kwargs"]["count"] = 3
 
@@ -23,7 +26,7 @@ def test_swift_grows_by_a_storage_node_while_objects_are_written_and_read(lab, s
     services = ("systemctl", "show", "--property=MainPID", "swift-object", "swift-proxy")
     before = [lab.nodes[name].run(*services) for name in ("st1", "st2", "px1")]
     client = lab.client("px1", "objects")
-    with lab.pillar(_grown):
+    with lab.pillar(_more_storage):
         done = lab.deploy("run", "lab", "add_storage")
     assert done.status == 0, done.progress
     # There are rings by now, those of before, so the services start at once.
@@ -41,7 +44,7 @@ def test_swift_grows_by_a_storage_node_while_objects_are_written_and_read(lab, s
 def test_the_balancer_grows_by_a_keystone_while_tokens_are_issued(lab, compute):
     lab.up("cmp3")
     client = lab.client("ep1", "tokens", "1")
-    with lab.pillar(_grown):
+    with lab.pillar(_more_compute):
         done = lab.deploy("run", "lab", "add_compute")
     assert done.status == 0, done.progress
     assert done.verdicts("New compute nodes are installed") == {"cmp3": "changed"}

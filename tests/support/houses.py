@@ -19,6 +19,10 @@ from sites import wait_until
 
 BIN = Path(sys.executable).parent
 QUIET = {"log_level_logfile": "warning"}
+FACTS = """--- !ruby/object:Puppet::Node::Facts
+name: {name}
+values: {{hostname: {name}}}
+"""
 
 
 @dataclass
@@ -128,12 +132,19 @@ def in_parallel(function, items):
 
 
 def puppet_settings(home):
-    """Write a node's ``puppet.conf`` and return what its minion is told about its Puppet."""
+    """
+    Write a node's ``puppet.conf`` and return what its minion is told about its Puppet. Its facts are written down: to
+    find them out takes as long as all the rest of a small run.
+    """
     etc, var = home / "etc", home / "var"
     (etc / "code/environments/production").mkdir(parents=True)
+    (var / "yaml/facts").mkdir(parents=True)
+    (var / f"yaml/facts/{home.name}.yaml").write_text(FACTS.format(name=home.name))
     settings = {"vardir": var, "codedir": etc / "code", "publicdir": var / "public", "rundir": var / "run"}
-    lines = [f"{name} = {value}" for name, value in settings.items()]
-    (etc / "puppet.conf").write_text("\n".join(["[main]", f"certname = {home.name}", *lines, "reports = none", ""]))
+    settings |= {"certname": home.name, "reports": "none", "facts_terminus": "yaml"}
+    (etc / "puppet.conf").write_text(
+        "\n".join(["[main]", *(f"{key} = {value}" for key, value in settings.items()), ""])
+    )
     (home / "site.pp").write_text("")
     places = {"confdir": str(etc), "vardir": str(var), "manifest": str(home / "site.pp")}
     return {"mode": "apply", "puppet": str(home / "puppet"), **places}
@@ -146,19 +157,33 @@ def end_leftovers(root):
             process.kill()
 
 
-def furnished(factories, master_id, nodes, master_options, minion_options):
-    """Return a house whose daemons are configured but not yet started."""
-    root = factories.root_dir
-    pillar = root / "pillar"
-    (pillar / "environments").mkdir(parents=True)
-    (pillar / "top.sls").write_text("{}")
-    ours = {**QUIET, "auto_accept": True, "worker_threads": 3, "pillar_roots": {"base": [str(pillar)]}}
-    master = factories.salt_master_daemon(master_id, overrides={**ours, **master_options})
-    house = House(root, factories.python_executable, master)
+def master_settings(root, options):
+    """Return what a master of a house is told; its pillar lies in the house."""
+    ours = {"auto_accept": True, "worker_threads": 3, "pillar_roots": {"base": [str(root / "pillar")]}}
+    return {**QUIET, **ours, **options}
+
+
+def move_in(house, master, nodes, minion_options):
+    """Give a house nodes whose minions listen to a master; they are not yet started."""
     for node in nodes:
         options = {**QUIET, "puppet_agent": puppet_settings(house.puppet(node)), **minion_options}
         house.wrap(node)
         house.minions[node] = master.salt_minion_daemon(node, overrides=options)
+
+
+def empty_pillar(root):
+    """Make the pillar of a house, without environments so far."""
+    (root / "pillar/environments").mkdir(parents=True)
+    (root / "pillar/top.sls").write_text("{}")
+
+
+def furnished(factories, master_id, nodes, master_options, minion_options):
+    """Return a house whose daemons are configured but not yet started."""
+    root = factories.root_dir
+    empty_pillar(root)
+    master = factories.salt_master_daemon(master_id, overrides=master_settings(root, master_options))
+    house = House(root, factories.python_executable, master)
+    move_in(house, master, nodes, minion_options)
     return house
 
 

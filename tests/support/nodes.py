@@ -160,9 +160,13 @@ class Bus(transport.Bus):
 
     refuses
         Spans in which nothing can be published.
+
+    unheard
+        Answers, by jid and node, that the master has stored but of which no event has come.
     """
 
     def __init__(self, *nodes, noise=(), refuses=()):
+        self.unheard = {}
         self.clock = Clock()
         self.nodes = {node.name: node for node in nodes}
         self.refuses = refuses
@@ -214,6 +218,9 @@ class Bus(transport.Bus):
     def forget(self, jid):
         pass
 
+    def stored(self, jid, node):
+        return self.unheard.get((jid, node))
+
     def next(self, wait):
         until = self.now + wait
         if not self._events or self._events[0][0] > until:
@@ -243,7 +250,15 @@ class Record:
     """A journal that remembers what it was told, and checks that it is told before anyone else is."""
 
     def __init__(self, held=()):
-        self.told, self.held = [], list(held)
+        self.told, self.held, self.is_together = [], list(held), False
+
+    @contextlib.contextmanager
+    def together(self):
+        self.is_together = True
+        yield
+        self.is_together = False
+
+    kept_open = contextlib.nullcontext
 
     def runs_started(self, deployment, phase, runs, passing):
         """Nodes are held by others as often as the test says."""

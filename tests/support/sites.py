@@ -9,7 +9,7 @@ environments:
     roles:
       primary_controller: [n1]
       secondary_controller: [n2]
-      compute: {{target: 'n[34]', count: 2}}
+      compute: {compute}
       endpoint: {endpoint}
       storage: {storage}
       ring_builder: [n3]
@@ -48,6 +48,7 @@ class Site:
 
     def define(
         self,
+        compute="{target: 'n[34]', count: 2}",
         endpoint="[n5]",
         storage="[n1, n2]",
         timeout=60,
@@ -58,6 +59,7 @@ class Site:
     ):
         text = ENVIRONMENT.format(
             name=self.name,
+            compute=compute,
             endpoint=endpoint,
             storage=storage,
             timeout=timeout,

@@ -53,8 +53,7 @@ class Claims(File):
         the row a phase that runs in another process of the same deployment. A claim whose process has died is taken
         over.
         """
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._write() as db:
             new = environment not in _locks and self._lock(environment)
             holder = self._holder(db, environment)
             mine = holder is not None and holder.deployment == deployment
@@ -71,8 +70,7 @@ class Claims(File):
 
     def release(self, environment: str, deployment: str) -> None:
         """Give the environment back; nothing to do when the deployment does not have it."""
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._write() as db:
             db.execute("DELETE FROM claims WHERE environment = ? AND deployment = ?", (environment, deployment))
             if self._holder(db, environment) is None:
                 _unlock(environment)
@@ -87,8 +85,7 @@ class Claims(File):
         Take the claim of a process that has died off the environment, and return whose it was. Raises
         :class:`doors.Refused` when there is none, or while the process lives.
         """
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._write() as db:
             holder = self._holder(db, environment)
             if holder is None:
                 raise doors.Refused(f"environment {environment} is claimed by nobody; there is nothing to unlock")

@@ -71,14 +71,69 @@ class File:
 
     def __init__(self, path: str | os.PathLike):
         self.path = Path(path)
+        self._kept: sqlite3.Connection | None = None
+
+    @contextlib.contextmanager
+    def kept_open(self) -> Iterator[sqlite3.Connection]:
+        """Use one connection for all that this thread does within."""
+        if self._kept is not None:
+            yield self._kept
+            return
+        with self._connected() as db:
+            self._kept = db
+            try:
+                yield db
+            finally:
+                self._kept = None
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """
+        Make all that is written within one transaction. It stays written when an exception passes through: what has
+        happened has happened.
+        """
+        with self.kept_open() as db:
+            _begin(db)
+            try:
+                yield
+            finally:
+                if db.in_transaction:
+                    db.execute("COMMIT")
+
+    @property
+    def is_together(self) -> bool:
+        """Whether what is written now is there for others only later."""
+        return self._kept is not None and self._kept.in_transaction
 
     def _do(self, statement: str, *values) -> None:
         with self._open() as db:
             db.execute(statement, values)
 
     @contextlib.contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction of one's own, or a part of that which goes on."""
+        with self._open() as db:
+            _begin(db)
+            yield db
+
+    @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one use: committed at the end, rolled back on an error, closed in both cases."""
+        """A connection for one use: committed at its end and rolled back on an error, unless it is a part of more."""
+        with self.kept_open() as db:
+            part = db.in_transaction
+            try:
+                yield db
+                if db.in_transaction and not part:
+                    db.execute("COMMIT")
+            except sqlite3.Error as error:
+                raise doors.Refused(f"the journal {self.path} cannot be used: {self._why(error)}") from error
+            finally:
+                if db.in_transaction and not part:
+                    db.execute("ROLLBACK")
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        """A new connection, closed at the end."""
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self.path.exists():
@@ -94,8 +149,6 @@ class File:
             db.execute("PRAGMA foreign_keys = ON")
             self._check(db)
             yield db
-            if db.in_transaction:
-                db.execute("COMMIT")
         except sqlite3.Error as error:
             raise doors.Refused(f"the journal {self.path} cannot be used: {self._why(error)}") from error
         finally:
@@ -133,6 +186,11 @@ class File:
             raise doors.Refused(f"{self.path} is no journal of os-orchestrator; move it away and a new one is made")
         if version < SCHEMA:
             _upgrade(db)
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    if not db.in_transaction:
+        db.execute("BEGIN IMMEDIATE")
 
 
 def _version(db: sqlite3.Connection) -> int:

@@ -31,8 +31,7 @@ class Writing(Claims):
             known of it, such as how many nodes run at once.
         """
         row = {**deployment, "arguments": json.dumps(deployment["arguments"]), "started": time.time()}
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._write() as db:
             db.execute(
                 "INSERT INTO deployments"
                 " (id, environment, scenario, user, door, noop, partial, digest, arguments, state, started) VALUES"
@@ -98,8 +97,7 @@ class Writing(Claims):
 
     def ended(self, deployment: str, state: str, reason: str = "") -> float:
         """``state`` is ``succeeded``, ``failed`` or ``interrupted``; returns the seconds that the deployment took."""
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._write() as db:
             db.execute(
                 "UPDATE deployments SET state = ?, reason = ?, ended = ? WHERE id = ?",
                 (state, reason, time.time(), deployment),
@@ -122,8 +120,7 @@ class Writing(Claims):
         A node on which a deployment of another environment runs Puppet may not; whose claim that is, is returned.
         """
         runs = list(runs)
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._write() as db:
             held = self._at_work(db, deployment, [node for node, _, _ in runs])
             db.executemany(
                 "REPLACE INTO runs (deployment, phase, pass, node, attempt, run_id, started)"
@@ -202,8 +199,7 @@ class Writing(Claims):
         Record the nodes that have been deployed now, by role; those known before stay known as of then.
         """
         rows = [(environment, role, node, time.time(), deployment) for role, nodes in roles.items() for node in nodes]
-        with self._open() as db:
-            db.execute("BEGIN IMMEDIATE")
+        with self._write() as db:
             db.executemany("INSERT OR IGNORE INTO deployed VALUES (?, ?, ?, ?, ?)", rows)
 
     def forget_others(self, environment: str, roles: Mapping[str, Iterable[str]]) -> None:

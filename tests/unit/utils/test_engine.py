@@ -112,8 +112,8 @@ def test_each_step_is_in_the_journal_before_anyone_is_told():
     rehearsal.run()
     names = [step if isinstance(step, str) else step[0] for step in order]
     assert [name for name in names if name != "stop_asked"] == [
-        "runs_started",
-        *["step", "told node/started"] * 2,
+        *["runs_started", "step", "step"],
+        *["told node/started"] * 2,
         *["run_ended", "step", "told node/ended"] * 2,
     ]
 
@@ -144,6 +144,15 @@ def test_nodes_without_a_key_or_an_answer_are_missing_and_nothing_starts():
     assert not rehearsal.bus.asked("puppet_agent.run")
     pinged = [(round(when), sorted(nodes)) for when, nodes, _ in rehearsal.bus.asked("test.ping")]
     assert pinged == [(0, ["a", "c"]), (5, ["c"]), (10, ["c"])]
+
+
+def test_where_nobody_knows_who_has_a_key_all_are_pinged():
+    bus = Bus(Node("a"), Node("b", dead=0.0))
+    with bus.time():
+        absent = engine.present(bus, ["a", "b"], None, 10)
+    assert set(bus.asked("test.ping")[0][1]) == {"a", "b"}
+    assert list(absent) == ["b"]
+    assert absent["b"].endswith("and the syndic above it run, and has its own master accepted its key?")
 
 
 def test_missing_nodes_count_as_failures():
@@ -184,10 +193,26 @@ def test_a_node_that_says_nothing_is_lost_at_its_deadline_and_not_before():
     assert PATIENCE <= rehearsal.bus.now < PATIENCE + 1
 
 
+def test_an_answer_that_the_master_has_stored_is_no_silence():
+    rehearsal = Rehearsal(Node("a", dead=3.0))
+    answer = transport.Return("a", "j2", outcome(RUN_ID.format(1), "changed"), 0)
+    rehearsal.bus.unheard["j2", "a"] = answer
+    assert rehearsal.verdicts() == {"a": "changed"}
+
+
 def test_the_deadline_is_each_nodes_own():
     rehearsal, outcomes = rehearse(Node("a", dead=3.0), Node("b", dead=500.0), concurrency=1, max_failures=2)
     assert [found.verdict for found in outcomes.values()] == ["lost", "lost"]
     assert rehearsal.bus.now > 2 * PATIENCE
+
+
+def test_so_many_nodes_are_looked_after_in_turns(monkeypatch):
+    monkeypatch.setattr(engine.runs, "_LOOKED_AT", 2)
+    nodes = [Node(name, runs=[("changed", 100)], down=[(20, 50)] if name == "d" else []) for name in "abcd"]
+    rehearsal, outcomes = rehearse(*nodes)
+    assert {outcome.verdict for outcome in outcomes.values()} == {"changed"}
+    asked = [sorted(nodes) for _, nodes, _ in rehearsal.bus.asked("saltutil.is_running")]
+    assert asked == [["a", "b"], ["c", "d"], ["a", "b"]]
 
 
 def test_silence_is_noted_once_and_so_is_its_end():

@@ -264,6 +264,23 @@ def test_a_mistake_is_named_with_its_place_and_its_cure(definition, sentence):
     assert mistakes(definition) == [sentence]
 
 
+def test_a_master_of_masters_takes_lists_as_they_are():
+    found = environment.build("prod", {**roles(a=["ctl1", "unseen"]), "exclude": {"ctl1": "disk broken"}}, None, match)
+    assert found.roles["a"].nodes == ("unseen",)
+    with pytest.raises(environment.Invalid, match="ctl1 is there more than once"):
+        environment.build("prod", roles(a=["ctl1", "ctl1"]), None, match)
+
+
+def test_a_master_of_masters_resolves_no_target():
+    """Not even one that matches some node at the top: the masters below may have more."""
+    with pytest.raises(environment.Invalid) as invalid:
+        environment.build("prod", roles(a={"target": "cmp*", "count": 3}, b=["ctl1"]), None, match)
+    assert str(invalid.value) == (
+        "environments:prod:roles:a: target 'cmp*' on a master of masters (order_masters), "
+        "which does not know the nodes below; list them, as nodes: [...]; salt with that target shows who answers"
+    )
+
+
 TAGS = "write a Puppet tag or class"
 
 

@@ -110,9 +110,10 @@ class Events:
     def __init__(self, *events):
         self.events = list(events)
 
-    def get_event(self, wait, full, auto_reconnect):
-        assert (full, auto_reconnect) == (True, True)
-        return self.events.pop(0) if self.events else time.sleep(wait)
+    def get_event(self, wait, full, auto_reconnect, no_block):
+        # Salt takes a wait of 0 for one without end.
+        assert (full, auto_reconnect, no_block) == (True, True, wait <= 0)
+        return self.events.pop(0) if self.events else time.sleep(max(0, wait))
 
 
 class JobCache:
@@ -251,7 +252,7 @@ def test_those_who_are_silent_are_asked_again_and_an_answer_to_any_asking_counts
     assert list(ours.call(["a", "b"], "test.ping", 0.2, times=3)) == ["a"]
     assert [sorted(target) for target, *_ in ours._client.asked] == [["a", "b"], ["b"], ["b"]]
     late = bus(None, returned("zz", "1", True), returned("a", "1", "late"))
-    late._events.get_event = (lambda real: lambda wait, **o: time.sleep(wait) or real(wait, **o))(
+    late._events.get_event = (lambda real: lambda wait, **o: time.sleep(max(0, wait)) or real(wait, **o))(
         late._events.get_event
     )
     assert late.call(["a"], "test.ping", 0.3, times=3)["a"].answer == "late"
@@ -301,6 +302,10 @@ def opts(tmp_path):
 
 def test_the_accepted_keys_are_those_and_not_the_pending(opts):
     assert transport.accepted_keys(opts) == {"cmp1", "cmp2", "ctl1"}
+
+
+def test_a_master_of_masters_does_not_know_who_has_a_key(opts):
+    assert transport.accepted_keys({**opts, "order_masters": True}) is None
 
 
 @pytest.mark.parametrize(
