@@ -17,6 +17,7 @@ from pathlib import Path
 import salt.config
 import salt.minion
 import salt.utils.event
+import salt.utils.jid
 import salt.utils.job
 
 OUTCOMES = Path(__file__).resolve().parents[1] / "unit/utils/outcomes"
@@ -45,6 +46,8 @@ class Fleet:
                     self._answer(*heapq.heappop(self._due)[2:])
 
     def _ask(self, job):
+        while not self._is_stored(job):
+            time.sleep(0.01)
         now, nodes = time.time(), job["minions"]
         puppet = job["fun"] == "puppet_agent.run"
         for index, node in enumerate(nodes):
@@ -75,6 +78,11 @@ class Fleet:
         else:
             load["return"] = True
         salt.utils.job.store_job(self._opts, load, event=self._bus, mminion=self._returners)
+
+    def _is_stored(self, job):
+        """Whether the master has written down whom it asked: a minion on a network is never as fast as this."""
+        folder = salt.utils.jid.jid_dir(job["jid"], f"{self._opts['cachedir']}/jobs", self._opts["hash_type"])
+        return Path(folder, ".minions.p").exists()
 
 
 def number(node):
