@@ -24,7 +24,7 @@ def house(salt_factories, file_root, repository):
     here = {"module_dirs": [str(repository)], "transport": TRANSPORT}
     top = {"file_roots": {"base": [str(file_root)]}, "os_orchestrator": {"poll_interval": 3}}
     with syndics.opened(
-        salt_factories, "t", NODES, python=sys.executable, master_options={**here, **top}, minion_options=here
+        salt_factories, "syndic", NODES, python=sys.executable, master_options={**here, **top}, minion_options=here
     ) as tree:
         yield tree
 
