@@ -9,7 +9,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -21,11 +20,11 @@ from pathlib import Path
 
 import salt.utils.event
 from figures import Figure
+from houses import BIN, free_ports
 from masters import Master
 
 SIZES = (1, 100, 1000, 10000)
 QUICK_SIZES = (1, 200)
-BIN = Path(sys.executable).parent
 SLS = """
 The nodes are deployed:
   phase.puppet:
@@ -117,7 +116,7 @@ def _master(root: Path, size: int, window: int, spread: float) -> Master:
     (root / "states/orch").mkdir(parents=True)
     (root / "states/orch/fleet.sls").write_text(SLS.format(window=window, timeout=int(spread) + 20))
     master = Master(root)
-    publish, request = _free_ports()
+    publish, request = free_ports(2)
     master.configure(
         interface="127.0.0.1", publish_port=publish, ret_port=request, worker_threads=2, user="root",
         log_level="quiet", os_orchestrator={"journal": str(root / "journal.sqlite")},
@@ -125,14 +124,6 @@ def _master(root: Path, size: int, window: int, spread: float) -> Master:
     master.environments(PILLAR)
     master.accept(*(f"n{number}" for number in range(size)))
     return master
-
-
-def _free_ports() -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @contextlib.contextmanager
