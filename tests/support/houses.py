@@ -198,8 +198,7 @@ def opened(root, nodes, *, master_options, minion_options):
     Each minion finds its own Puppet first in ``PATH``.
     """
     publish_port, ret_port = free_ports(2)
-    (root / "pillar/environments").mkdir(parents=True)
-    (root / "pillar/top.sls").write_text("{}")
+    empty_pillar(root)
     common = {**QUIET, "user": getpass.getuser(), "publish_port": publish_port}
     master = {**common, "interface": "127.0.0.1", "ret_port": ret_port, "auto_accept": True}
     master |= {"pillar_roots": {"base": [str(root / "pillar")]}, **master_options}

@@ -92,7 +92,7 @@ class File:
         Make all that is written within one transaction. It stays written when an exception passes through: what has
         happened has happened.
         """
-        with self.kept_open() as db:
+        with self.kept_open() as db, self._refusing():
             _begin(db)
             try:
                 yield
@@ -119,14 +119,12 @@ class File:
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         """A connection for one use: committed at its end and rolled back on an error, unless it is a part of more."""
-        with self.kept_open() as db:
+        with self.kept_open() as db, self._refusing():
             part = db.in_transaction
             try:
                 yield db
                 if db.in_transaction and not part:
                     db.execute("COMMIT")
-            except sqlite3.Error as error:
-                raise doors.Refused(f"the journal {self.path} cannot be used: {self._why(error)}") from error
             finally:
                 if db.in_transaction and not part:
                     db.execute("ROLLBACK")
@@ -144,15 +142,19 @@ class File:
                 f"the journal {self.path} cannot be opened: {error};"
                 " see os_orchestrator:journal in the master's configuration"
             ) from error
-        try:
+        with contextlib.closing(db), self._refusing():
             db.row_factory = sqlite3.Row
             db.execute("PRAGMA foreign_keys = ON")
             self._check(db)
             yield db
+
+    @contextlib.contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Say what SQLite says in a sentence of ours."""
+        try:
+            yield
         except sqlite3.Error as error:
             raise doors.Refused(f"the journal {self.path} cannot be used: {self._why(error)}") from error
-        finally:
-            db.close()
 
     def _why(self, error: sqlite3.Error) -> str:
         """Return what is wrong; SQLite calls a full disk by several names."""
