@@ -45,20 +45,21 @@ def present(
     """
     Return why each node that cannot be reached cannot, by node; empty when all answer.
 
-    Nodes without an accepted key are told at once; the others are pinged and have ``timeout`` seconds to answer. Where
-    nobody knows who has a key (None, see :func:`transport.accepted_keys`) all are pinged.
+    Nodes without an accepted key are told at once. Of the others, those that have answered nothing within the last
+    ``timeout`` seconds are pinged, and have as long to answer. Where nobody knows who has a key (None, see
+    :func:`transport.accepted_keys`) a key is not asked for.
     """
     nodes = list(nodes)
     keyless = [] if accepted is None else [node for node in nodes if node not in accepted]
     absent = dict.fromkeys(keyless, "it has no accepted key; see salt-key -L")
-    keyed = [node for node in nodes if node not in absent]
+    silent = bus.silent((node for node in nodes if node not in absent), timeout)
     question = "is salt-minion running there?" if accepted is not None else _WHAT_LIES_BETWEEN
     silence = f"its minion gave no answer to a ping within {timeout:g} s; {question}"
     try:
-        answered = bus.call(keyed, "test.ping", timeout, times=_PINGS)
+        answered = bus.call(silent, "test.ping", timeout, times=_PINGS)
     except transport.Unreachable as error:
         answered, silence = {}, f"it could not be asked: {error}"
-    for node in keyed:
+    for node in silent:
         if node not in answered or answered[node].answer is not True:
             absent[node] = silence
     return absent

@@ -168,7 +168,10 @@ _PUPPET: dict[str, dict[str, Any]] = {
         "description": "The manifest for `mode: apply`. The node's own setting unless given.",
     },
     **_PHASE,
-    "ping_timeout": _seconds("Seconds in which a node must answer before a phase starts.", 15),
+    "ping_timeout": _seconds(
+        "Seconds within which a node has answered before a phase starts; one that has not is pinged, and has as long.",
+        15,
+    ),
     "grace": _seconds(
         "Seconds past `lock_timeout` and `timeout`, and past the 10 in which a node ends a run, until it is lost.",
         60,

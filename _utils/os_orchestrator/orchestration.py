@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextvars
 import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from os_orchestrator import (
     beginning,
@@ -36,7 +36,7 @@ from os_orchestrator.phases import Result
 class _Session:
     """
     What the phases of one deployment share in this process; ``shown`` shows it to who typed the command, ``bus`` is
-    there while a phase runs.
+    there while a phase runs, ``heard`` says when each node has last answered.
     """
 
     plan: plan.Plan
@@ -44,6 +44,7 @@ class _Session:
     shown: progress.Lines
     stopped: bool = False
     bus: transport.Bus | None = None
+    heard: dict[str, float] = field(default_factory=dict)
 
 
 #: The door of the command that runs in this context; without one, the phases were started by plain orchestration.
@@ -92,7 +93,7 @@ def run_phase(order: Order, name: str) -> Result:
     claimed = session.deployment.journal
     claimed.claim(session.plan.environment.name, order.deployment, _door().user)
     try:
-        with interrupts.remembered(), transport.Bus(order.opts) as bus, session.shown:
+        with interrupts.remembered(), transport.Bus(order.opts, session.heard) as bus, session.shown:
             session.deployment, session.bus = _listened(session, bus), bus
             return _run_to_its_end(session, phase, bus, order.opts)
     except BaseException as error:

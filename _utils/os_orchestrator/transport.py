@@ -81,10 +81,14 @@ class Bus:
     Subscribed before anything is published, so no answer is missed. Use as a context manager.
     ``opts`` needs ``conf_file`` alone: the client reads the master's configuration itself, since the ``__opts__``
     of a reactor or of an orchestration may lack what publishing needs.
+
+    heard
+        When each node has last answered, by the monotonic clock; buses that follow one another share it.
     """
 
-    def __init__(self, opts: Mapping):
+    def __init__(self, opts: Mapping, heard: dict[str, float] | None = None):
         self._conf_file = opts["conf_file"]
+        self._heard = {} if heard is None else heard
         self._asked: dict[str, frozenset[str]] = {}
         self._announced: dict[tuple[str, str], tuple[Return, float]] = {}
 
@@ -158,6 +162,11 @@ class Bus:
             if left <= 0 and (not event or left < -_LOOK_AGAIN):
                 return self._stored()
 
+    def silent(self, nodes: Iterable[str], seconds: float) -> list[str]:
+        """Return those of some nodes that have not answered anything within the last ``seconds``."""
+        since = time.monotonic() - seconds
+        return [node for node in nodes if self._heard.get(node, since) <= since]
+
     def stored(self, jid: str, node: str) -> Return | None:
         """Return the answer that the master has stored, whether or not its event was heard."""
         found = self._answers.find(jid, node) if self._answers else None
@@ -178,6 +187,8 @@ class Bus:
             stored = self.stored(*announced) if self._answers else heard
             if stored or time.monotonic() > until:
                 del self._announced[announced]
+                if stored:
+                    self._heard[stored.node] = time.monotonic()
                 return stored or self._stored()
         return None
 

@@ -166,7 +166,7 @@ class Bus(transport.Bus):
     """
 
     def __init__(self, *nodes, noise=(), refuses=()):
-        self.unheard = {}
+        self.unheard, self._heard = {}, {}
         self.clock = Clock()
         self.nodes = {node.name: node for node in nodes}
         self.refuses = refuses
@@ -230,7 +230,10 @@ class Bus(transport.Bus):
         self.clock.now = max(self.clock.now, when + 1000.0)
         if isinstance(event, BaseException):
             raise event
-        return event() if callable(event) else event
+        event = event() if callable(event) else event
+        if isinstance(event, transport.Return):
+            self._heard[event.node] = self.clock.now
+        return event
 
     def asked(self, function):
         """Return when whom was asked for what, of one function."""

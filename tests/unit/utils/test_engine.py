@@ -155,6 +155,15 @@ def test_where_nobody_knows_who_has_a_key_all_are_pinged():
     assert absent["b"].endswith("and the syndic above it run, and has its own master accepted its key?")
 
 
+def test_who_has_just_answered_is_not_pinged_again():
+    bus = Bus(Node("a"), Node("b"))
+    with bus.time():
+        for nodes, wait in ((["a"], 0), (["a", "b"], 14), (["a", "b"], 15.5)):
+            bus.next(wait)
+            assert engine.present(bus, nodes, nodes, 15) == {}
+    assert [sorted(nodes) for _, nodes, _ in bus.asked("test.ping")] == [["a"], ["b"], ["a", "b"]]
+
+
 def test_missing_nodes_count_as_failures():
     _, outcomes = rehearse(*named("a", "b"), Node("c", dead=0.0), max_failures=1)
     assert [found.verdict for found in outcomes.values()] == ["changed", "changed", "missing"]

@@ -199,6 +199,15 @@ def test_what_is_believed_is_what_the_master_has_stored():
     assert ours.next(0.05) is None
 
 
+def test_who_has_answered_is_not_silent_and_who_is_said_to_have_is():
+    announced = [returned("a", "1", True), returned("b", "1", True), event("salt/minion/b/start", {})]
+    ours = asking(*announced, answers=JobCache({("1", "a"): jobcache.Stored(True, 0)}))
+    assert ours.silent(["a", "b"], 60) == ["a", "b"]
+    assert [ours.next(0.1).node, ours.next(0.1).node] == ["a", "b"]
+    assert ours.silent(["a", "b"], 60) == ["b"]
+    assert ours.silent(["a", "b"], 0) == ["a", "b"]
+
+
 def test_an_answer_that_is_announced_and_never_stored_is_none():
     forged = returned("a", "1", True)
     ours = asking(forged, forged, answers=JobCache({}))
