@@ -26,6 +26,9 @@ YAML := orch pillar.example demo tests/lab
 # Requisites stand as Salt's own documentation has them.
 YAMLLINT := {extends: default, rules: {line-length: {max: 120}, document-start: disable, indentation: {indent-sequences: whatever}}}
 
+# Hundreds of short programs are started here, which would compile all that they load.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: test test-3006 lint demo demo-shell lab lab-test lab-ci lab-shell lab-down lab-clean bench bench-quick clean packages packages-test packages-lab packages-bench
 
 test: packages-test lint

@@ -14,6 +14,8 @@ import time
 
 import salt.channel.client
 
+pytestmark = pytest.mark.salt
+
 GOOD = {
     "verdict": "changed", "exit_code": 2, "noop": False, "mode": "apply", "environment": "production",
     "reason": "", "seconds": 1.0, "transaction_uuid": "6d6ff2e0-0000-4000-8000-000000000000",

@@ -1,12 +1,12 @@
 """Deployments on a real master, real minions and real Puppet, through both doors: `deployment.run` and `state.orch`."""
 
-import os
-import signal
 import stat
 import subprocess
 
 import pytest
-from sites import DOORS, before, overlap, wait_until
+from sites import DOORS, before, overlap
+
+pytestmark = pytest.mark.salt
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -219,42 +219,6 @@ def test_a_misspelt_argument_of_a_scenario_stops_before_the_first_node(site, hou
     assert site.ran() == []
 
 
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        (["deployment.run", "{env}"], "deployment.run needs scenario"),
-        (["deployment.run", "{env}", "swift", "color=red"], "does not know the argument 'color'"),
-        (["deployment.run", "{env}", "nosuch"], "there is no scenario nosuch"),
-        (["deployment.run", "nosuch", "swift"], "there is no environment 'nosuch'"),
-        (["deployment.run", "{env}", "swift", "noop=perhaps"], "noop must be true or false"),
-        (["deployment.run", "{env}", "swift", "nodes=n99"], "n99 is in no role"),
-        (["deployment.run", "{env}", "swift", "from_phase=nine"], "no phase nine"),
-        (["deployment.run", "{env}", "swift", "from_phase=0"], "no phase 0"),
-        (["deployment.plan"], "deployment.plan needs environment, and needs scenario"),
-        (["deployment.plan", "{env}", "nosuch"], "there is no scenario nosuch"),
-        (["deployment.plan", "{env}", "swift", "graph=svg"], "graph must be mermaid or dot, not 'svg'"),
-        (["deployment.puppet", "{env}", "storrage"], "did you mean 'storage'?"),
-        (["deployment.puppet", "{env}"], "deployment.puppet needs role"),
-        (["deployment.puppet", "{env}", "storage", "concurrency=0"], "concurrency"),
-        (["deployment.status", "nosuch"], "has never been deployed"),
-        (["deployment.status", "a", "b"], "no place for the argument"),
-        (["deployment.history", "limit=none"], "limit must be a whole number"),
-        (["deployment.show"], "deployment.show needs deployment"),
-        (["deployment.show", "42"], "there is no deployment 42"),
-        (["deployment.report", "42"], "there is no deployment 42"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_wrong_argument_exits_2_with_one_sentence(site, house, arguments, sentence):
-    result = house.salt_run(*(argument.format(env=site.name) for argument in arguments), out=None)
-
-    assert result.returncode == 2
-    assert sentence in result.stdout
-    assert "Traceback" not in result.stdout + result.stderr
-    assert len(result.stdout.splitlines()) == 1
-    assert site.ran() == []
-
-
 def test_one_pass_over_a_role_outside_any_scenario(site, house):
     result = house.salt_run("deployment.puppet", site.name, "storage", "nodes=n2")
 
@@ -272,60 +236,6 @@ def test_a_part_of_a_scenario_is_said_to_be_partial(site):
     assert site.last()["partial"] is True
 
 
-def test_a_second_deployment_of_the_environment_is_told_whose_it_is(site, house, started):
-    first = started("deployment.run", site.name, "swift")
-
-    second = site.deploy("deployment.run", "swift")
-    status = house.salt_run("deployment.status", site.name)
-
-    assert second.returncode == 2
-    assert f"environment {site.name} is being deployed by root since" in second.stdout
-    assert f"salt-run deployment.status {site.name}" in second.stdout
-    assert status.data["answer"]["deployments"][0]["state"] == "running"
-    first.communicate(timeout=60)
-    assert first.returncode == 0
-    assert site.ran().count("n1") == 2
-
-
-def test_a_killed_deployment_leaves_nothing_that_must_be_removed(site, house, started):
-    first = started("deployment.run", site.name, "swift", seconds=3)
-    first.kill()
-    first.wait()
-
-    status = house.salt_run("deployment.status", site.name)
-    again = site.deploy("deployment.run", "swift")
-
-    assert status.data["answer"]["deployments"][0]["state"] == "interrupted"
-    assert again.returncode == 0, again.stderr
-
-
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_deployment_starts_nothing_more_and_lets_the_runs_go_on(site, started, door, ending):
-    first = started(*site.arguments(door, "swift"), seconds=4)
-
-    os.killpg(first.pid, ending)
-    out, _ = first.communicate(timeout=30)
-
-    assert first.returncode == 1
-    assert "interrupted in phase 1" in out
-    assert site.last()["state"] == "interrupted"
-    wait_until(lambda: len(site.spans("n1")) == 1)
-    assert set(site.ran()) == {"n1", "n2"}
-
-
-def test_a_minion_that_is_killed_in_mid_run_costs_a_gap_and_no_verdict(site, house, started):
-    first = started("deployment.run", site.name, "swift", seconds=8)
-
-    house.stop_minion("n1")
-    house.start_minion("n1")
-    first.communicate(timeout=90)
-
-    assert first.returncode == 0
-    assert [node["verdict"] for node in site.shown()["phases"][0]["nodes"]] == ["changed", "changed"]
-    assert site.ran().count("n1") == 2
-
-
 def test_the_journal_is_the_owners_alone(site, house):
     site.deploy("deployment.run", "swift", from_phase="The proxy is installed")
     (journal,) = house.root.rglob("journal.sqlite")
@@ -334,70 +244,9 @@ def test_the_journal_is_the_owners_alone(site, house):
     assert stat.S_IMODE(journal.parent.stat().st_mode) == 0o700
 
 
-def test_a_failed_deployment_goes_on_where_it_failed_once_the_node_is_mended(site, house):
-    site.manifest("n2", "exec { 'broken': command => '/bin/false' }")
-    assert site.deploy("deployment.run", "swift").returncode == 1
-    failed = site.last()["id"]
-    site.manifest("n2")
-
-    result = house.salt_run("deployment.resume", site.name)
-
-    assert result.returncode == 0, result.stderr
-    assert result.data["answer"]["resumes"] == failed
-    first = {node["node"]: node["verdict"] for node in result.data["answer"]["phases"][0]["nodes"]}
-    assert first == {"n1": "kept", "n2": "changed"}
-    # Two passes of each storage node, and the pass of n2 that failed.
-    assert [site.ran().count(node) for node in ("n1", "n2", "n3", "n4")] == [2, 3, 1, 1]
-
-
-def test_the_report_of_a_resumed_deployment_tells_both_parts(site, house, tmp_path):
-    site.manifest("n2", "exec { 'broken': command => '/bin/false' }")
-    assert site.deploy("deployment.run", "swift").returncode == 1
-    site.manifest("n2")
-    resumed = house.salt_run("deployment.resume", site.name).data["answer"]
-
-    result = house.salt_run("deployment.report", "last", site.name, f"path={tmp_path / 'page.html'}", out=None)
-
-    assert (result.returncode, result.stdout) == (0, f"{tmp_path / 'page.html'}\n")
-    page = (tmp_path / "page.html").read_text()
-    assert f"Before: deployment {resumed['resumes']} failed" in page
-    assert "<code>Exec[broken]</code>" in page
-    assert "n2: failed after" in page
-    assert "n1: kept, changed in" in page
-
-
 def test_a_plan_as_a_graph_is_that_and_nothing_else(site, house):
     result = house.salt_run("deployment.plan", site.name, "compute", "graph=mermaid", out=None)
 
     assert result.returncode == 0
     assert result.stdout.splitlines()[0] == "flowchart TD"
     assert '  phase5("5 Compute nodes are installed<br/>compute#58; 2 nodes")' in result.stdout.splitlines()
-
-
-def test_a_killed_deployment_is_resumed_without_running_anything_twice(site, house, started):
-    first = started("deployment.run", site.name, "swift", seconds=5)
-    first.kill()
-    first.wait()
-
-    result = house.salt_run("deployment.resume", site.name)
-
-    assert result.returncode == 0, result.stderr
-    assert [site.ran().count(node) for node in ("n1", "n2", "n3", "n4")] == [2, 2, 1, 1]
-
-
-def test_a_deployment_whose_environment_has_changed_is_resumed_only_by_force(site, house):
-    site.manifest("n2", "exec { 'broken': command => '/bin/false' }")
-    assert site.deploy("deployment.run", "swift").returncode == 1
-    site.manifest("n2")
-    site.define(storage="[n1, n2, n5]")
-
-    refused = house.salt_run("deployment.resume", site.name)
-    forced = house.salt_run("deployment.resume", site.name, "force=True")
-    again = house.salt_run("deployment.resume", site.name)
-
-    assert refused.returncode == 2
-    assert "'Storage nodes export their devices' now has n5" in refused.stdout
-    assert "force=True" in refused.stdout
-    assert forced.returncode == 0, forced.stderr
-    assert again.returncode == 2
-    assert "has succeeded, there is nothing to resume" in again.stdout

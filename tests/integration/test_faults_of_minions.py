@@ -10,6 +10,8 @@ import time
 import psutil
 import pytest
 
+pytestmark = pytest.mark.salt
+
 
 def runs_of(site, node):
     return site.ran().count(node)

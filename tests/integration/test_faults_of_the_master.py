@@ -18,6 +18,8 @@ import pytest
 from disks import fill, small_disk
 from sites import wait_until
 
+pytestmark = pytest.mark.salt
+
 
 def place_of_the_journal(house):
     """Return the directory of the master's journal, made where no deployment has done so yet."""

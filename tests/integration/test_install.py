@@ -97,6 +97,7 @@ def test_module_dirs(house):
     assert_deploys(house)
 
 
+@pytest.mark.salt
 def test_file_roots_and_sync_all(open_house, file_root):
     options = {"file_roots": {"base": [str(file_root)]}}
     with open_house("roots", NODES, master_options=options, minion_options={}) as house:
@@ -125,7 +126,7 @@ def test_a_gitfs_remote_and_sync_all(open_house, source):
         assert_deploys(house)
 
 
-@pytest.mark.parametrize("way", ["wheel", "editable"])
+@pytest.mark.parametrize("way", [pytest.param("wheel", marks=pytest.mark.salt), "editable"])
 def test_pip(open_house, source, python, tmp_path, way):
     if way == "wheel":
         build = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet")

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from commands import COMMANDS
 
+pytestmark = pytest.mark.salt
+
 NODES_OF_2012 = "controller-01: {ip: 10.0.0.101, role: controller}\n"
 #: Arguments that each command is refused with: a name that is nowhere, a limit that is none, an argument too many.
 REFUSED = {

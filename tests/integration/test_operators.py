@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.salt
+
 ENVIRONMENT = "{environments: {prod: {roles: {storage: [o1]}, puppet: {ping_timeout: 15}}}}"
 
 

@@ -12,6 +12,7 @@ def verdicts(phase):
     return {node["node"]: node["verdict"] for node in phase["nodes"]}
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize("door", ["deployment.run", "state.orch"])
 def test_a_stopped_deployment_starts_nothing_more_lets_the_running_finish_and_is_resumed(site, house, started, door):
     site.define(concurrency=1)

@@ -87,6 +87,7 @@ def over(site, node):
     return f"end {node} " in site.trace.read_text()
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize("door", DOORS)
 def test_compute_runs_in_its_order_over_two_syndics(site, door):
     for node in ("n3", "n4"):
@@ -119,6 +120,7 @@ def test_a_target_is_refused_where_nobody_knows_all_that_it_matches(site, house)
     assert house.salt_run("environment.validate", site.name).returncode == 2
 
 
+@pytest.mark.salt
 def test_a_node_that_no_master_below_knows_is_missing(site, house):
     site.define(**{**site.listed, "storage": "[n1, n33]"}, ping_timeout=5)
     assert house.salt_run("environment.validate", site.name).returncode == 0
@@ -158,6 +160,7 @@ def test_a_minion_under_a_syndic_is_down_before(site, house):
     assert site.ran() == []
 
 
+@pytest.mark.salt
 def test_a_syndic_is_killed_in_mid_run_and_restarted(in_the_middle, house, site):
     """The run ends while nobody can hear of it: its return is never sent up."""
     house.stop_syndic("s2")

@@ -132,22 +132,27 @@ def in_parallel(function, items):
 
 
 def puppet_settings(home):
-    """
-    Write a node's ``puppet.conf`` and return what its minion is told about its Puppet. Its facts are written down: to
-    find them out takes as long as all the rest of a small run.
-    """
+    """Write a node's ``puppet.conf`` and return what its minion is told about its Puppet."""
     etc, var = home / "etc", home / "var"
     (etc / "code/environments/production").mkdir(parents=True)
-    (var / "yaml/facts").mkdir(parents=True)
-    (var / f"yaml/facts/{home.name}.yaml").write_text(FACTS.format(name=home.name))
     settings = {"vardir": var, "codedir": etc / "code", "publicdir": var / "public", "rundir": var / "run"}
-    settings |= {"certname": home.name, "reports": "none", "facts_terminus": "yaml"}
+    settings |= {"certname": home.name, "reports": "none", **written_facts(var, home.name)}
     (etc / "puppet.conf").write_text(
         "\n".join(["[main]", *(f"{key} = {value}" for key, value in settings.items()), ""])
     )
     (home / "site.pp").write_text("")
     places = {"confdir": str(etc), "vardir": str(var), "manifest": str(home / "site.pp")}
     return {"mode": "apply", "puppet": str(home / "puppet"), **places}
+
+
+def written_facts(var, certname):
+    """
+    Write down the facts of a node and return the settings by which its Puppet reads them there: to find them out takes
+    as long as all the rest of a small run.
+    """
+    (var / "yaml/facts").mkdir(parents=True)
+    (var / f"yaml/facts/{certname}.yaml").write_text(FACTS.format(name=certname))
+    return {"facts_terminus": "yaml"}
 
 
 def end_leftovers(root):

@@ -3,6 +3,8 @@
 import json
 import time
 
+from os_orchestrator import journal, report
+
 ENVIRONMENT = """
 environments:
   {name}:
@@ -99,10 +101,16 @@ class Site:
         return self.house.salt_run(*self.arguments(door, scenario, **pillar), *more)
 
     def last(self):
-        return self.house.salt_run("deployment.history", self.name).data["answer"]["deployments"][0]
+        """Return the newest deployment as ``deployment.history`` has it, read here: a command takes a second and more."""
+        return report.history(self._journal.deployments(self.name, 1))["deployments"][0]
 
     def shown(self):
-        return self.house.salt_run("deployment.show", self.last()["id"]).data["answer"]
+        """Return the newest deployment as ``deployment.show`` has it."""
+        return report.summary(self._journal.deployment(self.last()["id"]))
+
+    @property
+    def _journal(self):
+        return journal.of(self.house.master.config)
 
     def ran(self):
         """Return the nodes in the order in which Puppet started on them."""

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import salt.config
 import salt.loader
-from houses import free_ports
+from houses import free_ports, written_facts
 
 SALT_CALL = str(Path(sys.executable).with_name("salt-call"))
 SERVER_JAR = Path("/usr/share/puppetserver/puppetserver.jar")
@@ -62,7 +62,7 @@ class Node:
         (self.etc / "code/environments/production/manifests").mkdir(parents=True)
         places = {"ssldir": "ssl", "rundir": "run", "logdir": "log", "publicdir": "public"}
         settings = {"certname": certname, "codedir": self.etc / "code", "reports": "none"}
-        settings |= {name: self.var / place for name, place in places.items()}
+        settings |= {name: self.var / place for name, place in places.items()} | written_facts(self.var, certname)
         (self.etc / "puppet.conf").write_text(_ini(main=settings | puppet_conf))
         self.settings = {"mode": "apply", "confdir": str(self.etc), "vardir": str(self.var)}
         self.settings["manifest"] = str(self.manifest(""))
@@ -265,7 +265,8 @@ def certificates(puppetserver, tmp_path_factory):
 def agent(puppetserver, certificates, tmp_path, repository):
     """A node whose agent has a certificate and a server."""
     node = Node(tmp_path, repository)
-    node.configure(server="localhost", serverport=puppetserver.port, ssldir=certificates).load(mode="agent")
+    at_the_server = {"server": "localhost", "serverport": puppetserver.port, "ssldir": certificates}
+    node.configure(**at_the_server, facts_terminus="facter").load(mode="agent")
     yield node
     for process in node.puppets():
         process.kill()

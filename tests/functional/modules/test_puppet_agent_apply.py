@@ -7,6 +7,8 @@ import threading
 import pytest
 import salt.exceptions
 
+pytestmark = pytest.mark.salt
+
 FAILING = "exec { 'start-slave': command => '/bin/false' }\n"
 
 

@@ -8,6 +8,8 @@ import recorded
 from masters import Master
 from os_orchestrator import journal, page
 
+pytestmark = pytest.mark.salt
+
 
 @pytest.fixture(scope="module")
 def master(tmp_path_factory):

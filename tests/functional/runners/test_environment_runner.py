@@ -7,6 +7,8 @@ import pytest
 from masters import Master
 from os_orchestrator import doors, environment
 
+pytestmark = pytest.mark.salt
+
 REPOSITORY = Path(__file__).resolve().parents[3]
 PROD = """
 environments:
