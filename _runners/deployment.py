@@ -263,16 +263,17 @@ def stop(environment, force=False, wait=60):
     force
         Also end the runs on the nodes, with all that they have started; their
         verdict is ``killed``. Those that a deployment has left behind whose
-        process has died, or was interrupted, are ended as well. False by
-        default.
+        process has died, or was interrupted, are ended as well, and agents
+        that it has left quiet run again. False by default.
 
     wait
         Seconds to wait for its end; a minute by default. It is stopped all the
         same if that is too short.
 
-    Returns ``state`` and ``reason`` of the deployment and ``running``, the
-    nodes whose end was waited for in vain; the exit status is 1 then. Exits
-    with 2 when there is nothing to stop.
+    Returns ``state`` and ``reason`` of the deployment, ``running``, the
+    nodes whose end was waited for in vain; the exit status is 1 then; and
+    ``quiet``, the agents that are still quiet, with the reasons. Exits with 2
+    when there is nothing to stop.
 
     CLI Example:
 
@@ -288,7 +289,8 @@ def stop(environment, force=False, wait=60):
     with transport.Bus(__opts__) as bus:
         found = stopping.await_end(record, deployment, bus, patience, forced)
         orphans = stopping.end_orphans(record, found, bus, patience, user) if forced else {}
-    answer = report.stopped(record.deployment(deployment), user, forced, orphans)
+        quiet = quieting.restore_left(found, bus) if orphans and all(orphans.values()) else {}
+    answer = report.stopped(record.deployment(deployment), user, forced, orphans, quiet)
     return doors.answer(answer, 1 if answer["state"] == "running" or answer["running"] else 0)
 
 
@@ -364,7 +366,7 @@ def unlock(environment):
     dead, quiet = record.head(claim.deployment), {}
     if dead and dead["arguments"].get("quiet"):
         with transport.Bus(__opts__) as bus:
-            quiet = quieting.restore(name, dead["arguments"]["quiet"], bus, quieting.PATIENCE)
+            quiet = quieting.restore_left(dead, bus)
     return doors.answer(report.unlocked(claim, quiet))
 
 

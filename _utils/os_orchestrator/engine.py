@@ -103,8 +103,8 @@ class Pass:
 
     def run(self) -> dict[str, verdicts.Outcome]:
         """Return an outcome for every node of the phase, in the phase's order."""
-        for node, where in self._kept.items():
-            self._record(node, verdicts.Outcome("kept", where))
+        for node, outcome in self._kept.items():
+            self._record(node, outcome)
         try:
             with self._deployment.journal.kept_open():
                 self._open_the_window()

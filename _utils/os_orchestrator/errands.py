@@ -22,7 +22,8 @@ class Errand:
         The part that they play: ``before``, ``check``, ``after``, or ``calls`` for all that there is.
 
     failed
-        What did not hold, in a sentence; nothing while all is well. ``silent``: nobody answered at all.
+        What did not hold, in a sentence; nothing while all is well. ``silent``: it was asked, and nobody
+        answered at all.
 
     rows
         Each call that has ended, as plain values: ``{what, function, nodes, good, said, seconds, times}``.
@@ -43,7 +44,7 @@ class Errand:
         # On a role without nodes there is nothing to do, and nobody to do it.
         self._calls = deque(call for call in calls if self._on(call))
         self._returns: dict[str, transport.Return] = {}
-        self._began, self._due, self._times = time.monotonic(), 0.0, 0
+        self._began, self._due, self._times, self._sent = time.monotonic(), 0.0, 0, False
 
     @property
     def over(self) -> bool:
@@ -89,6 +90,8 @@ class Errand:
             self.jid = self._bus.publish(self._on(call), call.function, kwargs, args)
         except transport.Unreachable as error:
             self._conclude(call, [], f"could not be asked: {error}")
+        else:
+            self._sent = True
 
     def _judge(self) -> None:
         """Decide by the answers that there are; a node that has said nothing has not said that it holds."""
@@ -109,10 +112,10 @@ class Errand:
         self.rows.append(row | {"said": said, "seconds": round(now - self._began, 3), "times": self._times})
         if held_by:
             self.failed = held_by + (f", within {call.within:g} s" if call.within else "")
-            self.silent = not self._returns
+            self.silent = self._sent and not self._returns
             return
         self._calls.popleft()
-        self._began, self._due, self._times = now, 0.0, 0
+        self._began, self._due, self._times, self._sent = now, 0.0, 0, False
         self.go_on()
 
 

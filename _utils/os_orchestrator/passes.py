@@ -68,8 +68,8 @@ def warning(changed: list[dict[str, set[str]]]) -> str:
 
 
 def _is_unclean(outcome: verdicts.Outcome) -> bool:
-    """Whether a run changed anything, for all that is known of it."""
-    return outcome.verdict != "unchanged"
+    """Whether a run changed anything, for all that is known of it; one that is kept, when it was made."""
+    return (outcome.details.get("was") if outcome.verdict == "kept" else outcome.verdict) != "unchanged"
 
 
 def _changed(outcome: verdicts.Outcome) -> set[str]:

@@ -13,7 +13,7 @@ from os_orchestrator import deploying, transport, verdicts
 from os_orchestrator.plan import Plan
 
 #: Seconds in which agents have to be restored where no deployment says it.
-PATIENCE = 15
+_PATIENCE = 15
 #: How often a node that says nothing is asked within its ``ping_timeout``.
 _TIMES = 3
 
@@ -46,6 +46,15 @@ def end(deployment: deploying.Deployment, bus: transport.Bus) -> None:
             refused = dict.fromkeys(nodes, "not asked, who deployed would not wait")
         command = f"salt -L {','.join(refused)} puppet_agent.unquiet {deployment.plan.environment.name}"
         deployment.tell("agents/restored", nodes=nodes, refused=refused, command=command if refused else "")
+
+
+def restore_left(deployment: Mapping, bus: transport.Bus) -> dict[str, str]:
+    """
+    Restore the agents that a deployment whose process has died has left quiet, as the journal has it; return who did
+    not hear it, and why.
+    """
+    nodes = deployment["arguments"].get("quiet")
+    return restore(deployment["environment"], nodes, bus, _PATIENCE) if nodes else {}
 
 
 def restore(environment: str, nodes: Iterable[str], bus: transport.Bus, timeout: float) -> dict[str, str]:

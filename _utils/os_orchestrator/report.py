@@ -149,18 +149,22 @@ def _status(deployment: Mapping) -> dict:
     return {**found, "stands": why.stands(deployment)}
 
 
-def stopped(deployment: Mapping, user: str, force: bool, orphans: Mapping[str, str]) -> dict:
+def stopped(deployment: Mapping, user: str, force: bool, orphans: Mapping[str, str], quiet: Mapping[str, str]) -> dict:
     """
     Return what became of a deployment that ``user`` has asked to stop; ``running`` are the nodes still at work.
 
     orphans
         What became of the runs of one that had been interrupted already (:func:`stopping.end_orphans`).
+
+    quiet
+        Whose agents are still quiet of those that it had left so, with the reasons.
     """
     names = ("environment", "scenario", "state", "reason")
     found = {"kind": "stop", "deployment": deployment["id"], **{name: deployment[name] for name in names}}
     running = list(stopping.going(deployment)) if deployment["state"] == "running" else _without_word(orphans)
     text = _orphans_text(deployment, orphans) if orphans else _stop_text(deployment, running)
-    return {**found, "user": user, "force": force, "running": running, "text": text}
+    text += _still_quiet(quiet)
+    return {**found, "user": user, "force": force, "running": running, "quiet": dict(quiet), "text": text}
 
 
 def _stop_text(deployment: Mapping, running: list[str]) -> str:
@@ -206,10 +210,13 @@ def unlocked(claim: journal.Claim, quiet: Mapping[str, str]) -> dict:
         f" {claim.deployment}, pid {claim.pid}), whose process has died;"
         f" salt-run deployment.resume {claim.environment} goes on"
     )
-    if quiet:
-        text += "; agents are still quiet on " + ", ".join(f"{node} ({why})" for node, why in quiet.items())
+    text += _still_quiet(quiet)
     found = {name: getattr(claim, name) for name in ("environment", "deployment", "user", "pid", "since")}
     return {"kind": "unlock", **found, "quiet": dict(quiet), "text": text}
+
+
+def _still_quiet(quiet: Mapping[str, str]) -> str:
+    return "; agents are still quiet on " + ", ".join(f"{node} ({why})" for node, why in quiet.items()) if quiet else ""
 
 
 def history(heads: Iterable[Mapping]) -> dict:

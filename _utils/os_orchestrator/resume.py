@@ -20,7 +20,8 @@ class Earlier:
     An earlier deployment, by the sentences of its phases and the numbers of their passes.
 
     kept
-        For each pass, the nodes that are good in it, with where that is written.
+        For each pass, the nodes that are good in it: ``kept``, with where that is written as the reason, and the
+        verdict that each has there as ``was`` of its details.
 
     unheard
         For each pass, the nodes whose run may still go on, or be over, with its id.
@@ -33,7 +34,7 @@ class Earlier:
     """
 
     deployment: str = ""
-    kept: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+    kept: Mapping[tuple[str, int], Mapping[str, verdicts.Outcome]] = field(default_factory=dict)
     unheard: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
     confirmed: Mapping[str, str] = field(default_factory=dict)
     began: float | None = None
@@ -45,7 +46,7 @@ NOTHING = Earlier()
 
 def read(deployment: Mapping) -> Earlier:
     """Return what a deployment leaves, from the journal's record of it (:meth:`journal.Journal.deployment`)."""
-    kept: dict[tuple[str, int], dict[str, str]] = {}
+    kept: dict[tuple[str, int], dict[str, verdicts.Outcome]] = {}
     unheard: dict[tuple[str, int], dict[str, str]] = {}
     confirmed: dict[str, str] = {}
     for phase in deployment["phases"]:
@@ -55,11 +56,17 @@ def read(deployment: Mapping) -> Earlier:
         for run in phase["runs"]:
             key = (phase["name"], run["pass"])
             if verdicts.GOOD.get(run["verdict"], False):
-                where = run["reason"] if run["verdict"] == "kept" else f"{run['verdict']} in {deployment['id']}"
-                kept.setdefault(key, {})[run["node"]] = where
+                kept.setdefault(key, {})[run["node"]] = _kept(run, deployment["id"])
             elif run["verdict"] in _UNHEARD and run["run_id"]:
                 unheard.setdefault(key, {})[run["node"]] = run["run_id"]
     return Earlier(deployment["id"], kept, unheard, confirmed, began(deployment))
+
+
+def _kept(run: Mapping, deployment: str) -> verdicts.Outcome:
+    """Return the outcome of a node that is kept, and was so before or ran well in that deployment."""
+    if run["verdict"] == "kept":
+        return verdicts.Outcome("kept", run["reason"], details=run["details"])
+    return verdicts.Outcome("kept", f"{run['verdict']} in {deployment}", details={"was": run["verdict"]})
 
 
 def began(deployment: Mapping) -> float:

@@ -253,7 +253,9 @@ def test_agents_of_a_deployment_that_was_killed_are_restored_by_the_one_that_goe
     assert _agent(house, "n1") == (True, None)
 
 
-def test_agents_of_a_deployment_that_was_killed_are_restored_by_who_takes_its_claim_away(site, house, killed):
-    result = house.salt_run("deployment.unlock", site.name)
+@pytest.mark.parametrize("command", [["unlock"], ["stop", "force=True"]], ids=" ".join)
+def test_agents_of_a_deployment_that_was_killed_are_restored_by_who_ends_it(site, house, killed, command):
+    what, *more = command
+    result = house.salt_run(f"deployment.{what}", site.name, *more)
     assert (result.returncode, result.data["answer"]["quiet"]) == (0, {})
     assert _agent(house, "n1") == (True, None)

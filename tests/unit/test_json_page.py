@@ -61,7 +61,7 @@ def test_a_plan_is_as_described(tmp_path, site, scenario):
 
 def test_what_ends_a_deployment_is_as_described(tmp_path):
     found = deployed(tmp_path, "good").journal.deployment(DEPLOYMENT)
-    holds(report.stopped(found, "bob", False, {}), "deployment.stop")
+    holds(report.stopped(found, "bob", False, {}, {}), "deployment.stop")
     claim = journal.Claim("prod", "1", "alice", 4711, 5.0, False)
     holds(report.unlocked(claim, {"cmp1": "no answer"}), "deployment.unlock")
 

@@ -96,6 +96,14 @@ def test_a_resumed_deployment_keeps_each_pass_that_was_made(tmp_path):
     assert made(master) == {"ctl1": ["1-1-1-1", "1-1-2-1", "2-1-2-1"], "ctl2": ["1-1-1-1", "1-1-2-1"]}
 
 
+def test_what_a_kept_node_changed_counts_in_the_pass_in_which_it_did(tmp_path):
+    master = site(tmp_path, "changed", "failed", "unchanged")
+    assert deploy(master).result is False
+    result = deploy(master, deployment="2", resume="1")
+    assert (result.result, result.reason) == (True, "")
+    assert [(number, changed["nodes"]) for number, changed in told(master)] == [(1, 1), (2, 1), (1, 1), (2, 0)]
+
+
 def test_the_summary_warns_of_it(tmp_path):
     phase = deployed(tmp_path, "unclean").journal.deployment(DEPLOYMENT)["phases"][3]
     assert phase["state"] == "succeeded"

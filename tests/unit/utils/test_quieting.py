@@ -50,3 +50,6 @@ def test_what_a_dead_deployment_left_quiet_can_be_restored_by_its_record(quiet):
         assert quieting.restore("prod", ["ctl1", "cmp1"], quiet.bus, 15) == {"cmp1": "no answer"}
         quiet.bus.nodes["ctl1"] = Node("ctl1", dead=0.0)
         assert set(quieting.restore("prod", ["ctl1"], quiet.bus, 15)) == {"ctl1"}
+        left = {"environment": "prod", "arguments": {"quiet": ["ctl1", "cmp1"]}}
+        assert set(quieting.restore_left(left, quiet.bus)) == {"ctl1", "cmp1"}
+        assert quieting.restore_left({**left, "arguments": {}}, quiet.bus) == {}

@@ -155,7 +155,7 @@ def test_the_history_and_the_status_are_of_deployments_as_the_journal_has_them(t
 def test_what_became_of_a_stop_is_one_sentence(state, running, said):
     runs = [{"node": node, "verdict": None, "run_id": "r"} for node in running]
     found = {"id": "1", "environment": "prod", "scenario": "compute", "state": state, "reason": "stopped by bob"}
-    answer = report.stopped({**found, "phases": [{"runs": runs}]}, "bob", False, {})
+    answer = report.stopped({**found, "phases": [{"runs": runs}]}, "bob", False, {}, {})
     assert (answer["text"], answer["running"], answer["user"]) == (said, running, "bob")
 
 
@@ -174,12 +174,12 @@ def test_who_is_not_asked_has_that_verdict_in_every_phase(summary):
 
 def test_what_became_of_the_runs_of_an_interrupted_deployment_is_said(tmp_path):
     found = {**deployed(tmp_path, "interrupted").journal.deployment(DEPLOYMENT), "phases": []}
-    over = report.stopped(found, "bob", True, {"n1": "killed", "n2": "not begun"})
-    some = report.stopped(found, "bob", True, {"n1": "killed", "n2": "", "n3": ""})
+    over = report.stopped(found, "bob", True, {"n1": "killed", "n2": "not begun"}, {"n1": "no answer"})
+    some = report.stopped(found, "bob", True, {"n1": "killed", "n2": "", "n3": ""}, {})
     title = f"prod compute, deployment {DEPLOYMENT}, had been interrupted; "
     assert over["text"] == (
         f"{title}of the runs that were left on its nodes: n1 killed, n2 not begun;"
-        " salt-run deployment.resume prod goes on from there"
+        " salt-run deployment.resume prod goes on from there; agents are still quiet on n1 (no answer)"
     )
     assert some["text"] == (
         f"{title}of the runs that were left on its nodes: n1 killed;"

@@ -1,11 +1,16 @@
 """What an earlier deployment leaves to the one that goes on with it."""
 
 import pytest
-from os_orchestrator import doors, plan, resume
+from os_orchestrator import doors, plan, resume, verdicts
 
 
-def run(node, verdict, run_id="1-1-1-1", reason="", passing=1):
-    return {"node": node, "pass": passing, "verdict": verdict, "run_id": run_id, "reason": reason}
+def run(node, verdict, run_id="1-1-1-1", reason="", passing=1, **details):
+    row = {"node": node, "pass": passing, "verdict": verdict, "run_id": run_id, "reason": reason}
+    return {**row, "details": details}
+
+
+def kept(was, deployment="1"):
+    return verdicts.Outcome("kept", f"{was} in {deployment}", details={"was": was})
 
 
 def deployment(*runs, state="failed", door="deployment.run", nodes=("n1", "n2")):
@@ -22,12 +27,12 @@ def the_plan(*nodes, name="One", digest="new"):
 
 @pytest.mark.parametrize("verdict", ["unchanged", "changed", "tolerated"])
 def test_good_nodes_are_kept_with_where_that_is_written(verdict):
-    assert resume.read(deployment(run("n1", verdict))).kept == {("One", 1): {"n1": f"{verdict} in 1"}}
+    assert resume.read(deployment(run("n1", verdict))).kept == {("One", 1): {"n1": kept(verdict)}}
 
 
 def test_a_node_that_was_kept_before_is_kept_with_where_it_was_first_written():
-    assert resume.read(deployment(run("n1", "kept", reason="changed in 0"))).kept == {
-        ("One", 1): {"n1": "changed in 0"}
+    assert resume.read(deployment(run("n1", "kept", reason="changed in 0", was="changed"))).kept == {
+        ("One", 1): {"n1": kept("changed", "0")}
     }
 
 
@@ -93,15 +98,15 @@ def test_each_pass_keeps_its_own_nodes():
     ]
     earlier = resume.read(deployment(*runs, run("n3", None, "1-1-2-1", passing=2)))
     assert earlier.kept == {
-        ("One", 1): {"n1": "changed in 1", "n2": "changed in 1"},
-        ("One", 2): {"n1": "unchanged in 1"},
+        ("One", 1): {"n1": kept("changed"), "n2": kept("changed")},
+        ("One", 2): {"n1": kept("unchanged")},
     }
     assert earlier.unheard == {("One", 2): {"n3": "1-1-2-1"}}
 
 
-@pytest.mark.parametrize(("verdict", "kept"), [("done", {("One", 1): {"n1": "done in 1"}}), ("drifted", {})])
-def test_a_call_that_is_done_is_kept_and_a_node_that_has_drifted_is_looked_at_anew(verdict, kept):
-    assert resume.read(deployment(run("n1", verdict))).kept == kept
+@pytest.mark.parametrize(("verdict", "found"), [("done", {("One", 1): {"n1": kept("done")}}), ("drifted", {})])
+def test_a_call_that_is_done_is_kept_and_a_node_that_has_drifted_is_looked_at_anew(verdict, found):
+    assert resume.read(deployment(run("n1", verdict))).kept == found
 
 
 def confirmed(reason, state="succeeded"):

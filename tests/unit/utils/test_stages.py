@@ -234,6 +234,13 @@ def test_a_node_that_says_nothing_to_its_calls_is_lost():
     assert (outcomes["a"].verdict, outcomes["a"].reason) == ("lost", "svc.call on a: no answer within 60 s")
 
 
+def test_a_call_that_could_not_be_sent_has_failed_and_its_node_is_not_lost():
+    bus = Bus(node(), refuses=[(0.01, 90)])
+    _, outcomes = stages(node(), kind="call", function="svc.call", bus=bus)
+    assert outcomes["a"].verdict == "failed"
+    assert outcomes["a"].reason.startswith("could not be asked: the master's publisher does not answer")
+
+
 def test_calls_that_are_all_made_elsewhere_need_no_node_that_answers():
     bus = Bus(node(script={"dead": 0.0}), Node("lb1", checks={"lb.remove": ok}))
     calls = [{"function": "lb.remove", "role": "endpoint", "args": ["{node}"]}]
