@@ -204,20 +204,22 @@ class Bus:
         """
         Run a function on nodes and return the answers that came within ``timeout`` seconds, by node.
 
-        Those that are silent are asked up to ``times`` in that span: a minion that is just connecting hears no job.
+        Those that are silent are asked up to ``times`` in that span, since a minion that is just connecting hears no
+        job; but not while others still answer, which may be all that the master has time for.
         """
         silent, answers, jids = set(nodes), {}, set()
-        began, args = time.monotonic(), list(args)
+        end, args = time.monotonic() + timeout, list(args)
         for number in range(1, times + 1):
-            if not silent:
+            if not silent or time.monotonic() >= end:
                 break
             jids.add(self.publish(silent, function, kwargs, args))
-            until = began + timeout * number / times
-            while silent and time.monotonic() < until:
-                heard = self.next(until - time.monotonic())
+            until = end if number == times else time.monotonic() + timeout / times
+            while silent and time.monotonic() < min(until, end):
+                heard = self.next(min(until, end) - time.monotonic())
                 if isinstance(heard, Return) and heard.jid in jids and heard.node in silent:
                     answers[heard.node] = heard
                     silent.remove(heard.node)
+                    until = max(until, time.monotonic() + timeout / times)
         for jid in jids:
             self.forget(jid)
         return answers

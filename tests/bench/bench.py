@@ -87,6 +87,7 @@ def keep(name: str, record: figures.Record) -> None:
 
     kept = {**figures.read(RESULTS), name: record}
     figures.write(RESULTS, {each: kept[each] for each in sorted(kept)})
+    record = figures.read(RESULTS)[name]  # with the digits that are kept
     pictures.draw(name, record.figures, PICTURES)
     PAGE.write_text(in_page(PAGE.read_text(), name, shown(name, record)))
 

@@ -42,7 +42,7 @@ PILLAR = """
 environments:
   fleet:
     roles: {compute: {target: 'n*'}}
-    puppet: {lock_timeout: 1, ping_timeout: 120, timeout: 600, grace: 1}
+    puppet: {lock_timeout: 1, ping_timeout: 400, timeout: 600, grace: 1}
 """
 
 

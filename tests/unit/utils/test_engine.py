@@ -155,6 +155,15 @@ def test_where_nobody_knows_who_has_a_key_all_are_pinged():
     assert absent["b"].endswith("and the syndic above it run, and has its own master accepted its key?")
 
 
+def test_while_others_still_answer_nobody_is_asked_again():
+    """A master that has little time for its nodes gets no more to do by that."""
+    bus = Bus(*(Node(name, latency=4.0 * number) for number, name in enumerate("abc", start=1)), Node("d", dead=0.0))
+    with bus.time():
+        assert list(engine.present(bus, "abcd", "abcd", 18)) == ["d"]
+        assert bus.now == 18
+    assert [(when, sorted(nodes)) for when, nodes, _ in bus.asked("test.ping")] == [(0, list("abcd"))]
+
+
 def test_who_has_just_answered_is_not_pinged_again():
     bus = Bus(Node("a"), Node("b"))
     with bus.time():
