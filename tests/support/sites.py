@@ -101,7 +101,7 @@ class Site:
         return self.house.salt_run(*self.arguments(door, scenario, **pillar), *more)
 
     def last(self):
-        """Return the newest deployment as ``deployment.history`` has it, read here: a command takes a second and more."""
+        """Return the newest deployment as ``deployment.history`` has it, without a command for it."""
         return report.history(self._journal.deployments(self.name, 1))["deployments"][0]
 
     def shown(self):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import salt.config
 import salt.loader
-from houses import free_ports, written_facts
+from houses import free_ports, write_puppet, written_facts
 
 SALT_CALL = str(Path(sys.executable).with_name("salt-call"))
 SERVER_JAR = Path("/usr/share/puppetserver/puppetserver.jar")
@@ -55,6 +55,7 @@ class Node:
     settings: dict = field(default_factory=dict)
     context: dict = field(default_factory=dict)
     functions: object = None
+    compiled: Path | None = None
 
     def configure(self, certname="node.lab.test", **puppet_conf):
         """Write ``puppet.conf``, and an empty manifest to apply."""
@@ -66,6 +67,10 @@ class Node:
         (self.etc / "puppet.conf").write_text(_ini(main=settings | puppet_conf))
         self.settings = {"mode": "apply", "confdir": str(self.etc), "vardir": str(self.var)}
         self.settings["manifest"] = str(self.manifest(""))
+        if self.compiled:
+            self.settings["puppet"] = str(self.root / "bin/puppet")
+            (self.root / "bin").mkdir()
+            write_puppet(self.root / "bin/puppet", self.compiled)
         return self
 
     def load(self, **settings):
@@ -221,12 +226,18 @@ def _ini(**sections):
     return "\n".join(lines)
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """Where Puppet's Ruby keeps what it has compiled."""
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture
-def bare_node(tmp_path, repository):
+def bare_node(tmp_path, repository, compiled):
     """A node with Puppet directories, whose modules a test loads as it likes."""
     if not shutil.which("puppet"):
         pytest.skip("Puppet is not installed: apt-get install puppet-agent")
-    node = Node(tmp_path, repository).configure()
+    node = Node(tmp_path, repository, compiled=compiled).configure()
     yield node
     for process in node.puppets():
         process.kill()
@@ -262,9 +273,9 @@ def certificates(puppetserver, tmp_path_factory):
 
 
 @pytest.fixture
-def agent(puppetserver, certificates, tmp_path, repository):
+def agent(puppetserver, certificates, tmp_path, repository, compiled):
     """A node whose agent has a certificate and a server."""
-    node = Node(tmp_path, repository)
+    node = Node(tmp_path, repository, compiled=compiled)
     at_the_server = {"server": "localhost", "serverport": puppetserver.port, "ssldir": certificates}
     node.configure(**at_the_server, facts_terminus="facter").load(mode="agent")
     yield node

@@ -1,5 +1,7 @@
 """The runner ``deployment`` on a real master's configuration and journal: what it refuses, before any node is asked."""
 
+import json
+
 import pytest
 import salt.utils.args
 from masters import REPOSITORY, Master
@@ -23,6 +25,15 @@ def master(tmp_path_factory):
     found.accept("n1", "n2", "n3", "n4")
     found.environments(ENVIRONMENT)
     return found
+
+
+def refused(master, name, *given):
+    """Return what a command answers, and its exit status; an orchestration needs the job that salt-run makes of it."""
+    if name == "deployment.run":
+        done = master.salt_run(name, *given, "--out=json")
+        return json.loads(done.stdout)["answer"], done.returncode
+    args, kwargs = salt.utils.args.parse_input(given, condition=False)
+    return master.call(name, *args, **kwargs)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +63,7 @@ def master(tmp_path_factory):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_argument_is_refused_with_one_sentence(master, arguments, sentence):
-    name, *given = arguments
-    args, kwargs = salt.utils.args.parse_input(given, condition=False)
-    answer, retcode = master.call(name, *args, **kwargs)
+    answer, retcode = refused(master, *arguments)
     assert retcode == 2
     assert list(answer) == ["error"]
     assert sentence in answer["error"]
