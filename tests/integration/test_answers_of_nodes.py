@@ -8,13 +8,13 @@ import contextlib
 
 import pytest
 
+pytestmark = pytest.mark.salt
+
 # What stands on these nodes in place of puppet_agent: it answers as the file beside it says.
 MODULE = r"""
 import time
 
 import salt.channel.client
-
-pytestmark = pytest.mark.salt
 
 GOOD = {
     "verdict": "changed", "exit_code": 2, "noop": False, "mode": "apply", "environment": "production",

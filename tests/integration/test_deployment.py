@@ -32,12 +32,11 @@ def test_compute_runs_in_its_order(site, door):
     assert site.last()["state"] == "succeeded"
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_swift_runs_in_its_order(site, door):
+def test_swift_runs_in_its_order(site):
     for node in ("n1", "n2"):
         site.manifest(node, seconds=3)
 
-    result = site.deploy(door, "swift")
+    result = site.deploy("deployment.run", "swift")
 
     assert result.returncode == 0, result.stderr
     (export_1, fetch_1), (export_2, fetch_2) = site.spans("n1"), site.spans("n2")
@@ -56,8 +55,9 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(
+    ("door", "fault"), [*(("deployment.run", fault) for fault in FAULTS), ("state.orch", "a failing resource")]
+)
 def test_a_bad_run_ends_the_deployment_and_names_node_and_reason(site, door, fault):
     more, timeout, verdict, reason = FAULTS[fault]
     site.manifest("n2", more)

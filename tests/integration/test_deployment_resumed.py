@@ -36,8 +36,9 @@ def test_a_killed_deployment_leaves_nothing_that_must_be_removed(site, house, st
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("door", "ending"), [*((door, signal.SIGINT) for door in DOORS), ("deployment.run", signal.SIGTERM)]
+)
 def test_an_interrupted_deployment_starts_nothing_more_and_lets_the_runs_go_on(site, started, door, ending):
     first = started(*site.arguments(door, "swift"), seconds=4)
 
