@@ -1,5 +1,6 @@
 # make test         ruff, yamllint, salt-lint and pytest on Salt 3008; SALT=3006 for the other, ARGS="-k gate" for pytest
 # make test-3006    the same on Salt 3006 LTS
+# make test-slow    the tests that make test leaves out, of a minute or many machines each; .ci/nightly runs them on both
 # make lint         the linters alone
 # make demo         both scenarios on a master and nine minions on loopback, with real Puppet
 # make demo-shell   the same machines, and a prompt to try every command on them
@@ -9,7 +10,7 @@
 # make lab-shell    a prompt on a node of it; NODE=st1 for another than its master
 # make lab-down     end its nodes; make lab-clean removes the images too
 # make lab-ci       lab-test without its slow tests, then lab-down; where the machine cannot have the lab it says so, no more
-# make bench        measure speed and scale beside other tools, for docs/performance.md (an hour; the machine must be idle)
+# make bench        measure speed and scale beside other tools, for docs/performance.md (75 minutes; the machine must be idle)
 # make bench-quick  the same in two minutes, printed beside what is kept, and nothing kept
 # make clean        forget what was built here; the virtual environments stay
 #
@@ -29,13 +30,16 @@ YAMLLINT := {extends: default, rules: {line-length: {max: 120}, document-start: 
 # Hundreds of short programs are started here, which would compile all that they load.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: test test-3006 lint demo demo-shell lab lab-test lab-ci lab-shell lab-down lab-clean bench bench-quick clean packages packages-test packages-lab packages-bench
+.PHONY: test test-3006 test-slow lint demo demo-shell lab lab-test lab-ci lab-shell lab-down lab-clean bench bench-quick clean packages packages-test packages-lab packages-bench
 
 test: packages-test lint
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not slow' $(ARGS)
 
 test-3006:
 	$(MAKE) test SALT=3006
+
+test-slow:
+	$(MAKE) test ARGS="-m slow"
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check

@@ -1,7 +1,6 @@
 """
 What one deployment costs the master as its nodes become more: ``salt-run deployment.run`` of one Puppet phase over
-simulated nodes (``fleet.py``) on a real master's publisher, job cache and event bus; and over as many real minions as
-one small machine bears.
+simulated nodes (``fleet.py``) on a real master's publisher, job cache and event bus.
 """
 
 from __future__ import annotations
@@ -20,16 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import salt.utils.event
-import sequence
 from figures import Figure
 from houses import BIN, free_ports
 from masters import Master
 
 SIZES = (1, 100, 1000, 10000)
 QUICK_SIZES = (1, 200)
-REAL = sequence.Case(
-    "One pass over 50 real minions: wall time over the ideal", "at once, runs of 5 s", 50, 5, sequence.SALTS
-)
 SLS = """
 The nodes are deployed:
   phase.puppet:
@@ -63,11 +58,7 @@ def measure(work: Path, samples: int, quick: bool) -> list[Figure]:
     """Deploy fleets of growing size; the cost of one node is what the whole cost beyond that of a fleet of one."""
     sizes = QUICK_SIZES if quick else SIZES
     costs = {size: [deployed(size) for _ in range(_samples(size, samples, quick))] for size in sizes}
-    found = [figure for size in sizes[1:] for figure in _figures(size, costs[size], costs[sizes[0]])]
-    if quick:
-        return found
-    with sequence.opened(work / "real", sequence.names(REAL.nodes), with_ansible=False) as town:
-        return found + town.measure(REAL, samples)
+    return [figure for size in sizes[1:] for figure in _figures(size, costs[size], costs[sizes[0]])]
 
 
 def _samples(size: int, samples: int, quick: bool) -> int:

@@ -207,7 +207,6 @@ def _agent(house, node):
     return found["enabled"], found["disabled_message"]
 
 
-@pytest.mark.salt
 def test_agents_are_quiet_for_the_time_of_a_deployment_and_as_they_were_afterwards(site, house, define):
     define(quiet=True, compute=["n1", "n2"])
     house.salt("n2", "puppet_agent.disable", "disk broken")

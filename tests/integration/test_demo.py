@@ -50,7 +50,6 @@ def prompt(demo, *lines):
     return shell.returncode, stdout, stderr
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_demo_deploys_both_scenarios_and_the_second_time_changes_nothing(demo):
     run = start(sys.executable, str(demo / "demo.py"))

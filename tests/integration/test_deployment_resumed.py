@@ -6,8 +6,6 @@ import signal
 import pytest
 from sites import DOORS, wait_until
 
-pytestmark = pytest.mark.salt
-
 
 def test_a_second_deployment_of_the_environment_is_told_whose_it_is(site, house, started):
     first = started("deployment.run", site.name, "swift")
@@ -36,6 +34,7 @@ def test_a_killed_deployment_leaves_nothing_that_must_be_removed(site, house, st
     assert again.returncode == 0, again.stderr
 
 
+@pytest.mark.salt
 @pytest.mark.parametrize(
     ("door", "ending"), [*((door, signal.SIGINT) for door in DOORS), ("deployment.run", signal.SIGTERM)]
 )
@@ -52,6 +51,7 @@ def test_an_interrupted_deployment_starts_nothing_more_and_lets_the_runs_go_on(s
     assert set(site.ran()) == {"n1", "n2"}
 
 
+@pytest.mark.salt
 def test_a_minion_that_is_killed_in_mid_run_costs_a_gap_and_no_verdict(site, house, started):
     first = started("deployment.run", site.name, "swift", seconds=8)
 
@@ -96,6 +96,7 @@ def test_the_report_of_a_resumed_deployment_tells_both_parts(site, house, tmp_pa
     assert "n1: kept, changed in" in page
 
 
+@pytest.mark.salt
 def test_a_killed_deployment_is_resumed_without_running_anything_twice(site, house, started):
     first = started("deployment.run", site.name, "swift", seconds=5)
     first.kill()

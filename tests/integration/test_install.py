@@ -1,5 +1,6 @@
 """Every way of installing ends in a deployment: on a master and two minions of its own, with real Puppet."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -81,7 +82,8 @@ def assert_deploys(house):
     assert sorted(status.data) == sorted(house.minions)
     planned = house.salt_run("deployment.plan", "small", "swift", out=None)
     assert (planned.returncode, planned.stdout.startswith("small swift: ")) == (0, True), planned
-    deployed = house.salt_run("state.orch", "orch.swift", 'pillar={"environment": "small"}')
+    pillar = {"environment": "small", "from_phase": "Storage nodes fetch the rings"}
+    deployed = house.salt_run("state.orch", "orch.swift", f"pillar={json.dumps(pillar)}")
     assert deployed.returncode == 0, deployed
     reported = house.salt_run("deployment.report", "last", f"path={house.root}")
     assert reported.returncode == 0, reported
@@ -107,6 +109,7 @@ def test_file_roots_and_sync_all(open_house, file_root):
         assert_deploys(house)
 
 
+@pytest.mark.slow
 def test_a_gitfs_remote_and_sync_all(open_house, source):
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@example.com")
     call(*git, "init", "--quiet", "--initial-branch=main", source)
@@ -126,7 +129,9 @@ def test_a_gitfs_remote_and_sync_all(open_house, source):
         assert_deploys(house)
 
 
-@pytest.mark.parametrize("way", [pytest.param("wheel", marks=pytest.mark.salt), "editable"])
+@pytest.mark.parametrize(
+    "way", [pytest.param("wheel", marks=pytest.mark.salt), pytest.param("editable", marks=pytest.mark.slow)]
+)
 def test_pip(open_house, source, python, tmp_path, way):
     if way == "wheel":
         build = (sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet")

@@ -12,8 +12,7 @@ def verdicts(phase):
     return {node["node"]: node["verdict"] for node in phase["nodes"]}
 
 
-@pytest.mark.salt
-@pytest.mark.parametrize("door", ["deployment.run", "state.orch"])
+@pytest.mark.parametrize("door", ["deployment.run", pytest.param("state.orch", marks=pytest.mark.slow)])
 def test_a_stopped_deployment_starts_nothing_more_lets_the_running_finish_and_is_resumed(site, house, started, door):
     site.define(concurrency=1)
     first = started(*site.arguments(door, "swift"), seconds=15)

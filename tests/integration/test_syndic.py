@@ -88,7 +88,7 @@ def over(site, node):
 
 
 @pytest.mark.salt
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("door", [DOORS[0], pytest.param(DOORS[1], marks=pytest.mark.slow)])
 def test_compute_runs_in_its_order_over_two_syndics(site, door):
     for node in ("n3", "n4"):
         site.manifest(node, seconds=3)
@@ -120,7 +120,6 @@ def test_a_target_is_refused_where_nobody_knows_all_that_it_matches(site, house)
     assert house.salt_run("environment.validate", site.name).returncode == 2
 
 
-@pytest.mark.salt
 def test_a_node_that_no_master_below_knows_is_missing(site, house):
     site.define(**{**site.listed, "storage": "[n1, n33]"}, ping_timeout=5)
     assert house.salt_run("environment.validate", site.name).returncode == 0
@@ -175,6 +174,7 @@ def test_a_syndic_is_killed_in_mid_run_and_restarted(in_the_middle, house, site)
     assert site.ran().count("n3") == 1
 
 
+@pytest.mark.slow
 def test_a_syndic_is_killed_in_mid_run_for_good(site, house):
     site.define(**site.listed, timeout=10)
     with held(site, house, "deployment.run", site.name, "swift") as process:

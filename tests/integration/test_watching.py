@@ -112,7 +112,6 @@ def left(process):
     return out, steps(err.splitlines())
 
 
-@pytest.mark.salt
 @pytest.mark.parametrize("door", ["deployment.run", "state.orch"])
 def test_who_watches_loses_no_step_and_sees_none_twice(site, house, started, door):
     site.writer.touch()

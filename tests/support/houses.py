@@ -152,8 +152,9 @@ def puppet_settings(home):
 
 def write_puppet(path, compiled=None, script='exec puppet "$@"'):
     """Write a command that stands in front of Puppet; ``compiled`` as in :class:`House`."""
-    ruby = f"export COMPILED_RUBY='{compiled}' RUBYLIB='{HERE}' RUBYOPT=-rcompiled_ruby\n" if compiled else ""
-    path.write_text(f"#!/bin/sh\nPATH=$PATH:/opt/puppetlabs/bin\n{ruby}{script}\n")
+    options = "--disable=did_you_mean --disable=error_highlight -rcompiled_ruby"
+    quick = f"export COMPILED_RUBY='{compiled}' RUBYLIB='{HERE}' RUBYOPT='{options}'\n" if compiled else ""
+    path.write_text(f"#!/bin/sh\nPATH=$PATH:/opt/puppetlabs/bin\n{quick}{script}\n")
     path.chmod(0o755)
 
 

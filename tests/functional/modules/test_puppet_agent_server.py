@@ -8,6 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.puppetserver
 
+MESSAGE = "prod compute, deployment 20261123024631019888, by root"
 SLOW = "exec { '/bin/sh -c \"touch ROOT/begun; sleep SECONDS\"': }"
 
 
@@ -127,3 +128,51 @@ def test_no_setting_of_a_node_bends_the_truth(agent, environment):
     assert agent.run()["noop"] is True
     environment("notify { 'x': message => no_such_function() }")
     assert agent.run()["verdict"] == "no_catalog"
+
+
+# -- a quiet agent ---------------------------------------------------------------------------------
+
+
+def test_the_service_that_a_catalog_starts_stays_quiet_while_the_run_goes(puppetserver, agent):
+    """The daemon is what the ``puppet`` service starts."""
+    puppetserver.manifest("production", f"file {{ '{agent.root}/motd': content => 'welcome' }}")
+    agent.quiet("prod", MESSAGE)
+    command = ["puppet", "agent", "--no-daemonize", "--verbose", "--color=false", "--runinterval=1"]
+    command += ["--logdest=console", "--waitforlock=1", f"--confdir={agent.etc}", f"--vardir={agent.var}"]
+    log = agent.root / "daemon.log"
+    with log.open("wb") as output:
+        daemon = subprocess.Popen(command, stdout=output, stderr=output)
+    try:
+        turned_away = f"administratively disabled (Reason: '{MESSAGE}')"
+        agent.until(lambda: log.read_text().count(turned_away) >= 2)
+        assert agent.run()["verdict"] == "disabled"
+        outcome = agent.run(quiet_owner="prod")
+        assert (outcome["verdict"], outcome["resources"]["changed"]) == ("changed", 1)
+        told = log.read_text().count(turned_away)
+        agent.until(lambda: log.read_text().count(turned_away) > told)
+        assert "Applied catalog" not in log.read_text()
+        agent.unquiet("prod")
+        agent.until(lambda: "Applied catalog" in log.read_text())
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def test_a_lock_in_an_unusual_place_is_found_by_a_run_of_the_agent(puppetserver, agent):
+    puppetserver.manifest("production", "")
+    agent.conf(agent_disabled_lockfile=agent.root / "elsewhere/disabled.lock")
+    agent.quiet("prod", MESSAGE)
+    assert agent.bare() == 1
+    assert agent.run()["verdict"] == "disabled"
+    assert agent.run(quiet_owner="prod")["verdict"] == "unchanged"
+    agent.unquiet("prod")
+    assert agent.run()["verdict"] == "unchanged"
+
+
+def test_an_agent_that_a_person_disables_meanwhile_turns_the_owners_runs_away(puppetserver, agent):
+    puppetserver.manifest("production", "")
+    agent.quiet("prod", MESSAGE)
+    agent.disable("for bob")
+    outcome = agent.run(quiet_owner="prod")
+    assert outcome["verdict"] == "disabled"
+    assert "for bob; puppet_agent.enable ends that" in outcome["reason"]
