@@ -53,8 +53,7 @@ def restore_left(deployment: Mapping, bus: transport.Bus) -> dict[str, str]:
     Restore the agents that a deployment whose process has died has left quiet, as the journal has it; return who did
     not hear it, and why.
     """
-    nodes = deployment["arguments"].get("quiet")
-    return restore(deployment["environment"], nodes, bus, _PATIENCE) if nodes else {}
+    return restore(deployment["environment"], deployment["arguments"].get("quiet", ()), bus, _PATIENCE)
 
 
 def restore(environment: str, nodes: Iterable[str], bus: transport.Bus, timeout: float) -> dict[str, str]:

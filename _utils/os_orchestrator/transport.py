@@ -208,18 +208,18 @@ class Bus:
         job; but not while others still answer, which may be all that the master has time for.
         """
         silent, answers, jids = set(nodes), {}, set()
-        end, args = time.monotonic() + timeout, list(args)
-        for number in range(1, times + 1):
+        end, patience, args = time.monotonic() + timeout, timeout / times, list(args)
+        for _ in range(times):
             if not silent or time.monotonic() >= end:
                 break
             jids.add(self.publish(silent, function, kwargs, args))
-            until = end if number == times else time.monotonic() + timeout / times
-            while silent and time.monotonic() < min(until, end):
-                heard = self.next(min(until, end) - time.monotonic())
+            until = min(end, time.monotonic() + patience)
+            while silent and time.monotonic() < until:
+                heard = self.next(until - time.monotonic())
                 if isinstance(heard, Return) and heard.jid in jids and heard.node in silent:
                     answers[heard.node] = heard
                     silent.remove(heard.node)
-                    until = max(until, time.monotonic() + timeout / times)
+                    until = min(end, time.monotonic() + patience)
         for jid in jids:
             self.forget(jid)
         return answers

@@ -7,11 +7,15 @@ from pathlib import Path
 import sequence
 from figures import Figure
 
-COUNT, QUICK_COUNT = 50, 5
-TABLE = f"One pass over {COUNT} real minions: wall time over the ideal"
+CASE = sequence.Case(
+    "One pass over 50 real minions: wall time over the ideal",
+    "at once, runs of 5 s",
+    nodes=50,
+    seconds=5,
+    subjects=(sequence.OURS, sequence.PLAIN, sequence.SAFE),
+)
 
 
-def measure(work: Path, samples: int, quick: bool) -> list[Figure]:
-    case = sequence.Case(TABLE, "at once, runs of 5 s", QUICK_COUNT if quick else COUNT, 5, sequence.SALTS)
-    with sequence.opened(work / "minions", sequence.names(case.nodes), with_ansible=False) as town:
-        return town.measure(case, samples)
+def measure(work: Path, samples: int, _quick: bool) -> list[Figure]:
+    with sequence.opened(work / "minions", sequence.names(CASE.nodes), with_ansible=False) as town:
+        return town.measure(CASE, samples)

@@ -35,7 +35,6 @@ STATUS = "Exit status where 3 of 30 nodes fail"
 
 OURS, PLAIN, SAFE, LOOP, ANSIBLE = "os-orchestrator", "state.orch", "state.orch, safe", "salt -L", "Ansible"
 ALL = (OURS, PLAIN, SAFE, LOOP, ANSIBLE)
-SALTS = (OURS, PLAIN, SAFE)
 
 #: More nodes than run at once in any case here.
 AT_ONCE = 50

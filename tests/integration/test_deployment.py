@@ -4,7 +4,7 @@ import stat
 import subprocess
 
 import pytest
-from sites import DOORS, before, overlap
+from sites import DOORS, DOORS_SECOND_SLOW, before, overlap
 
 pytestmark = pytest.mark.salt
 
@@ -32,11 +32,12 @@ def test_compute_runs_in_its_order(site, door):
     assert site.last()["state"] == "succeeded"
 
 
-def test_swift_runs_in_its_order(site):
+@pytest.mark.parametrize("door", DOORS_SECOND_SLOW)
+def test_swift_runs_in_its_order(site, door):
     for node in ("n1", "n2"):
         site.manifest(node, seconds=3)
 
-    result = site.deploy("deployment.run", "swift")
+    result = site.deploy(door, "swift")
 
     assert result.returncode == 0, result.stderr
     (export_1, fetch_1), (export_2, fetch_2) = site.spans("n1"), site.spans("n2")
@@ -56,7 +57,13 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(
-    ("door", "fault"), [*(("deployment.run", fault) for fault in FAULTS), ("state.orch", "a failing resource")]
+    ("door", "fault"),
+    [
+        *((DOORS[0], fault) for fault in FAULTS),
+        (DOORS[1], "a failing resource"),
+        pytest.param(DOORS[1], "a compile error", marks=pytest.mark.slow),
+        pytest.param(DOORS[1], "a run past its timeout", marks=pytest.mark.slow),
+    ],
 )
 def test_a_bad_run_ends_the_deployment_and_names_node_and_reason(site, door, fault):
     more, timeout, verdict, reason = FAULTS[fault]

@@ -36,7 +36,12 @@ def test_a_killed_deployment_leaves_nothing_that_must_be_removed(site, house, st
 
 @pytest.mark.salt
 @pytest.mark.parametrize(
-    ("door", "ending"), [*((door, signal.SIGINT) for door in DOORS), ("deployment.run", signal.SIGTERM)]
+    ("door", "ending"),
+    [
+        *((door, signal.SIGINT) for door in DOORS),
+        (DOORS[0], signal.SIGTERM),
+        pytest.param(DOORS[1], signal.SIGTERM, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_deployment_starts_nothing_more_and_lets_the_runs_go_on(site, started, door, ending):
     first = started(*site.arguments(door, "swift"), seconds=4)

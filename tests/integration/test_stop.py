@@ -6,13 +6,14 @@ import re
 import signal
 
 import pytest
+from sites import DOORS_SECOND_SLOW
 
 
 def verdicts(phase):
     return {node["node"]: node["verdict"] for node in phase["nodes"]}
 
 
-@pytest.mark.parametrize("door", ["deployment.run", pytest.param("state.orch", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("door", DOORS_SECOND_SLOW)
 def test_a_stopped_deployment_starts_nothing_more_lets_the_running_finish_and_is_resumed(site, house, started, door):
     site.define(concurrency=1)
     first = started(*site.arguments(door, "swift"), seconds=15)

@@ -11,7 +11,7 @@ import sys
 import pytest
 import salt.version
 import syndics
-from sites import DOORS, before, overlap, wait_until
+from sites import DOORS_SECOND_SLOW, before, overlap, wait_until
 
 # On Salt 3008 a syndic passes up one message over ZeroMQ, and no more (docs/scale.md).
 TRANSPORT = "tcp" if salt.version.__saltstack_version__.major >= 3008 else "zeromq"
@@ -88,7 +88,7 @@ def over(site, node):
 
 
 @pytest.mark.salt
-@pytest.mark.parametrize("door", [DOORS[0], pytest.param(DOORS[1], marks=pytest.mark.slow)])
+@pytest.mark.parametrize("door", DOORS_SECOND_SLOW)
 def test_compute_runs_in_its_order_over_two_syndics(site, door):
     for node in ("n3", "n4"):
         site.manifest(node, seconds=3)

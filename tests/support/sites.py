@@ -3,6 +3,7 @@
 import json
 import time
 
+import pytest
 from os_orchestrator import journal, report
 
 ENVIRONMENT = """
@@ -27,6 +28,8 @@ environments:
         timeout: {gate_timeout}
 """
 DOORS = ("deployment.run", "state.orch")
+#: Where the second one has little of its own to say.
+DOORS_SECOND_SLOW = (DOORS[0], pytest.param(DOORS[1], marks=pytest.mark.slow))
 TRACED = """
 exec {{ 'work':
   command => '{trace} start {node}; sleep {seconds}; while [ -e {held} ]; do sleep 0.1; done; {trace} end {node}',
