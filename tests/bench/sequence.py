@@ -22,6 +22,7 @@ from pathlib import Path
 
 import houses
 import playbooks
+import trees
 from figures import Figure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -152,10 +153,10 @@ def makespan(lengths: list[float], window: int) -> float:
 def opened(work: Path, nodes: list[str], with_ansible: bool) -> Iterator[Town]:
     """Give a master and minions with everything in place that one of the subjects needs."""
     work.mkdir()
-    (work / "orch").symlink_to(REPOSITORY / "orch")
-    (work / "rivals").symlink_to(RIVALS)
-    ours = {"module_dirs": [str(REPOSITORY)]}
-    master = {**ours, "file_roots": {"base": [str(work)]}}
+    tree = trees.planted(work / "tree")
+    (tree / "rivals").symlink_to(RIVALS)
+    ours = {"module_dirs": [str(tree)]}
+    master = {**ours, "file_roots": {"base": [str(tree)]}}
     with contextlib.ExitStack() as stack:
         house = stack.enter_context(houses.opened(work / "h", nodes, master_options=master, minion_options=ours))
         rival = None

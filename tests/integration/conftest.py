@@ -8,11 +8,10 @@ import tempfile
 
 import attr
 import pytest
+import trees
 from contest import Contest
 from houses import end_leftovers, furnished, in_parallel
 from sites import Site, wait_until
-
-TREE = ("_modules", "_output", "_runners", "_states", "_utils", "orch")
 
 
 @pytest.fixture(scope="session")
@@ -44,19 +43,15 @@ def open_house(salt_factories):
 
 
 @pytest.fixture(scope="session")
-def file_root(salt_factories, repository):
-    """The repository as a Salt file root, without its virtual environments, which take long to list."""
-    tree = salt_factories.root_dir / "tree"
-    tree.mkdir()
-    for name in TREE:
-        (tree / name).symlink_to(repository / name)
-    return tree
+def file_root(salt_factories):
+    """The tree of this repository, for ``file_roots`` and ``module_dirs``."""
+    return trees.planted(salt_factories.root_dir / "tree")
 
 
 @pytest.fixture(scope="session")
-def house(open_house, file_root, repository):
+def house(open_house, file_root):
     """The master and five running minions, n1 to n5, which use this repository through ``module_dirs``."""
-    here = {"module_dirs": [str(repository)]}
+    here = {"module_dirs": [str(file_root)]}
     roots = {"file_roots": {"base": [str(file_root)]}, "os_orchestrator": {"poll_interval": 5}}
     nodes = [f"n{number}" for number in range(1, 6)]
     with open_house("h", nodes, master_options={**here, **roots}, minion_options=here) as opened:

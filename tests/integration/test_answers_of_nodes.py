@@ -85,13 +85,13 @@ SIGNED = {
 
 
 @contextlib.contextmanager
-def nasty(open_house, name, repository, tmp_path_factory, master_options, minion_options):
+def nasty(open_house, name, file_root, tmp_path_factory, master_options, minion_options):
     """A master, and two minions that have a puppet_agent of their own."""
     modules = tmp_path_factory.mktemp("nasty")
     (modules / "_modules").mkdir()
     (modules / "_modules/puppet_agent.py").write_text(MODULE)
     options = {"module_dirs": [str(modules)], "nasty": str(modules / "nasty"), **minion_options}
-    master = {"module_dirs": [str(repository)], "os_orchestrator": {"poll_interval": 5}, **master_options}
+    master = {"module_dirs": [str(file_root)], "os_orchestrator": {"poll_interval": 5}, **master_options}
     with open_house(name, ["evil", "victim"], master_options=master, minion_options=options) as house:
         house.pillar("nasty", ENVIRONMENT)
         house.behave = (modules / "nasty").write_text
@@ -99,16 +99,16 @@ def nasty(open_house, name, repository, tmp_path_factory, master_options, minion
 
 
 @pytest.fixture(scope="module")
-def nasty_house(open_house, repository, tmp_path_factory):
-    with nasty(open_house, "a", repository, tmp_path_factory, {}, {}) as house:
+def nasty_house(open_house, file_root, tmp_path_factory):
+    with nasty(open_house, "a", file_root, tmp_path_factory, {}, {}) as house:
         yield house
 
 
 @pytest.fixture
-def signing_house(open_house, repository, tmp_path_factory):
+def signing_house(open_house, file_root, tmp_path_factory):
     """The same, with minions that sign what they send and a master that believes nothing else."""
     minion = {"minion_sign_messages": True}
-    with nasty(open_house, "s", repository, tmp_path_factory, SIGNED, minion) as house:
+    with nasty(open_house, "s", file_root, tmp_path_factory, SIGNED, minion) as house:
         yield house
 
 

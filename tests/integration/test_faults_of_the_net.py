@@ -71,12 +71,12 @@ def verdicts(out):
 
 
 @pytest.fixture
-def town(open_house, repository):
+def town(open_house, file_root):
     """Return a context manager for a town in a house of its own."""
 
     @contextlib.contextmanager
     def opened(name, nodes, master_options=None, **environment):
-        here = {"module_dirs": [str(repository)]}
+        here = {"module_dirs": [str(file_root)]}
         ours = {**here, "os_orchestrator": {"poll_interval": 5}, **(master_options or {})}
         with open_house(name, nodes, master_options=ours, minion_options=here) as house:
             yield Town(house, nodes, **environment)
@@ -125,7 +125,7 @@ def test_three_of_thirty_die(town):
 
 
 @pytest.fixture(scope="module")
-def island(repository):
+def island(file_root):
     """A master and three minions, each in a network namespace of its own; the clock of w3 is an hour ahead."""
     reason = network.missing() or ("" if shutil.which("faketime") else "not installed: faketime")
     if reason:
@@ -139,7 +139,7 @@ def island(repository):
         python.chmod(0o755)
         house = House(root, str(python), SimpleNamespace(config_dir=str(root / "hub")))
         (root / "pillar/environments").mkdir(parents=True)
-        here = {"module_dirs": [str(repository)], "user": "root", "log_level_logfile": "warning"}
+        here = {"module_dirs": [str(file_root)], "user": "root", "log_level_logfile": "warning"}
         master = {**here, "interface": addresses["hub"], "auto_accept": True, "worker_threads": 3}
         master |= {"pillar_roots": {"base": [str(root / "pillar")]}, "os_orchestrator": {"poll_interval": 5}}
         stack.enter_context(daemon(house, "hub", "master", master, nodes["hub"].prefix))

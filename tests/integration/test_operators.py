@@ -8,13 +8,13 @@ ENVIRONMENT = "{environments: {prod: {roles: {storage: [o1]}, puppet: {ping_time
 
 
 @pytest.fixture(scope="module")
-def guarded(open_house, repository, tmp_path_factory):
+def guarded(open_house, file_root, tmp_path_factory):
     """A master that knows the operator ops, as docs/security.md says, and one minion."""
     users = tmp_path_factory.mktemp("users") / "users"
     users.write_text("ops:four words of nonsense\n")
     allowed = ["deployment.*", "environment.list", "environment.validate"]
     by_file = {"^filename": str(users), "^filetype": "text", "ops": [{"@runner": allowed}]}
-    here = {"module_dirs": [str(repository)]}
+    here = {"module_dirs": [str(file_root)]}
     options = {"master_options": {**here, "external_auth": {"file": by_file}}, "minion_options": here}
     with open_house("o", ["o1"], **options) as house:
         house.pillar("prod", ENVIRONMENT)

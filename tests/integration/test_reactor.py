@@ -38,13 +38,13 @@ def blocks(page):
 
 
 @pytest.fixture(scope="module")
-def told(open_house, file_root, repository, webhook, tmp_path_factory):
+def told(open_house, file_root, webhook, tmp_path_factory):
     """A house whose master has the reactor of the page, told of this webhook."""
     configuration, sls = blocks("events.md")
     place = tmp_path_factory.mktemp("reactor") / "deployment_ended.sls"
     place.write_text(sls.replace("http://127.0.0.1:8080", webhook[0]))
     (tag,) = re.findall(r"'(.*)':", configuration)
-    here = {"module_dirs": [str(repository)]}
+    here = {"module_dirs": [str(file_root)]}
     master = {**here, "file_roots": {"base": [str(file_root)]}, "reactor": [{tag: [str(place)]}]}
     with open_house("r", ["n1"], master_options=master, minion_options=here) as opened:
         opened.pillar("site", ENVIRONMENT)

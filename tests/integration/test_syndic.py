@@ -19,9 +19,9 @@ NODES = {"s1": ["n1", "n2"], "s2": ["n3", "n4", "n5"]}
 
 
 @pytest.fixture(scope="module")
-def house(salt_factories, file_root, repository):
+def house(salt_factories, file_root):
     """A master of masters, two syndics and the five minions under them."""
-    here = {"module_dirs": [str(repository)], "transport": TRANSPORT}
+    here = {"module_dirs": [str(file_root)], "transport": TRANSPORT}
     top = {"file_roots": {"base": [str(file_root)]}, "os_orchestrator": {"poll_interval": 3}}
     with syndics.opened(
         salt_factories, "syndic", NODES, python=sys.executable, master_options={**here, **top}, minion_options=here

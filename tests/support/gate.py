@@ -8,6 +8,7 @@ from pathlib import Path
 
 import salt.config
 import salt.loader
+import trees
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STANDIN = REPOSITORY / "tests/standins/mmm_control"
@@ -24,7 +25,7 @@ class Minion:
             "file_client": "local",
             "root_dir": str(self.root),
             "cachedir": str(self.root / "cache"),
-            "module_dirs": [str(REPOSITORY)],
+            "module_dirs": [str(trees.planted(self.root / "tree"))],
             **settings,
         }
         self.context = {}

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import salt.config
 import salt.loader
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+import trees
 
 
 @dataclass
@@ -31,7 +30,7 @@ class Master:
         ours = {
             "root_dir": str(self.root),
             "id": "themaster",
-            "module_dirs": [str(REPOSITORY)],
+            "module_dirs": [str(trees.planted(self.root / "tree"))],
             "pillar_roots": {"base": [str(self.root / "pillar")]},
             "file_roots": {"base": [str(self.root / "states")]},
             "log_level_logfile": "quiet",

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import salt.config
 import salt.loader
+import trees
 from houses import free_ports, write_puppet, written_facts
 
 SALT_CALL = str(Path(sys.executable).with_name("salt-call"))
@@ -51,7 +52,6 @@ class Node:
     """A minion's modules as Salt loads them, with Puppet directories of its own."""
 
     root: Path
-    repository: Path
     settings: dict = field(default_factory=dict)
     context: dict = field(default_factory=dict)
     functions: object = None
@@ -79,7 +79,7 @@ class Node:
             "id": "node",
             "file_client": "local",
             "root_dir": str(self.root),
-            "module_dirs": [str(self.repository)],
+            "module_dirs": [str(trees.planted(self.root / "tree"))],
         }
         options |= {"cachedir": str(self.root / "cache"), "puppet_agent": self.settings | settings, "grains": {}}
         (self.root / "salt").mkdir(exist_ok=True)
@@ -233,11 +233,11 @@ def compiled(tmp_path_factory):
 
 
 @pytest.fixture
-def bare_node(tmp_path, repository, compiled):
+def bare_node(tmp_path, compiled):
     """A node with Puppet directories, whose modules a test loads as it likes."""
     if not shutil.which("puppet"):
         pytest.skip("Puppet is not installed: apt-get install puppet-agent")
-    node = Node(tmp_path, repository, compiled=compiled).configure()
+    node = Node(tmp_path, compiled=compiled).configure()
     yield node
     for process in node.puppets():
         process.kill()
@@ -273,9 +273,9 @@ def certificates(puppetserver, tmp_path_factory):
 
 
 @pytest.fixture
-def agent(puppetserver, certificates, tmp_path, repository, compiled):
+def agent(puppetserver, certificates, tmp_path, compiled):
     """A node whose agent has a certificate and a server."""
-    node = Node(tmp_path, repository, compiled=compiled)
+    node = Node(tmp_path, compiled=compiled)
     at_the_server = {"server": "localhost", "serverport": puppetserver.port, "ssldir": certificates}
     node.configure(**at_the_server, facts_terminus="facter").load(mode="agent")
     yield node

@@ -4,7 +4,8 @@ import json
 
 import pytest
 import salt.utils.args
-from masters import REPOSITORY, Master
+from masters import Master
+from trees import REPOSITORY
 
 pytestmark = pytest.mark.salt
 
