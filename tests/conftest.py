@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,11 @@ def pytest_sessionstart(session):
 
     Salt collects log records for a console that its programs set up later. There is none here, and at exit they
     would be written below pytest's summary.
+
+    What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     session.config.pluginmanager.get_plugin("saltfactories-log-server").log_host = LOOPBACK
     salt._logging.shutdown_temp_handler()
 

@@ -74,7 +74,8 @@ class Fleet:
         elif job["fun"] == "saltutil.is_running":
             load["return"] = [{"jid": self._going[node]}] if node in self._going else []
         elif job["fun"] == "puppet_agent.status":
-            load["return"] = {"phase": "running"}
+            run_id = next(each for each in job["arg"] if isinstance(each, dict))["run_id"]
+            load["return"] = {"phase": "running", "run_id": run_id}
         else:
             load["return"] = True
         salt.utils.job.store_job(self._opts, load, event=self._bus, mminion=self._returners)

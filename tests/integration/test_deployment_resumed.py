@@ -56,7 +56,7 @@ def test_an_interrupted_deployment_starts_nothing_more_and_lets_the_runs_go_on(s
     assert set(site.ran()) == {"n1", "n2"}
 
 
-@pytest.mark.salt
+@pytest.mark.slow
 def test_a_minion_that_is_killed_in_mid_run_costs_a_gap_and_no_verdict(site, house, started):
     first = started("deployment.run", site.name, "swift", seconds=8)
 

@@ -72,6 +72,7 @@ def test_killed_in_mid_run_for_good(killed_for_good):
     assert killed_for_good.went_on == (False, True)
 
 
+@pytest.mark.slow
 def test_a_node_that_was_lost_is_taken_up_by_resume(killed_for_good, house, site):
     assert killed_for_good.outcome()[0] == 1
     house.start_minion("n2")

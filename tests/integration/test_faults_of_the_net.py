@@ -84,6 +84,7 @@ def town(open_house, file_root):
     return opened
 
 
+@pytest.mark.slow
 def test_the_key_is_removed_in_mid_run(town):
     """What a node says without a key is not heard: it is lost, not good."""
     with town("k", ["k1", "k2"], {"open_mode": False, "auto_accept": False}, timeout=30) as ours:

@@ -95,6 +95,7 @@ def assert_not_installed(house):
     assert "is not available" in house.salt("*", "puppet_agent.status").stdout
 
 
+@pytest.mark.slow
 def test_module_dirs(house):
     assert_deploys(house)
 

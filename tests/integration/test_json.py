@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from commands import COMMANDS
 
-pytestmark = pytest.mark.salt
-
 NODES_OF_2012 = "controller-01: {ip: 10.0.0.101, role: controller}\n"
 #: Arguments that each command is refused with: a name that is nowhere, a limit that is none, an argument too many.
 REFUSED = {
@@ -82,6 +80,7 @@ def waiting(site, house, file_root):
     return start
 
 
+@pytest.mark.salt
 def test_what_an_operator_has_decided_is_one_document(site, said, waiting):
     for command, word, status in (("deny", "denied", 1), ("confirm", "confirmed", 0)):
         process = waiting()
@@ -135,6 +134,7 @@ def test_what_a_command_answers_is_one_document(site, house, started, said, tmp_
     assert said.names == set(COMMANDS) - {"deployment.confirm", "deployment.deny"}
 
 
+@pytest.mark.salt
 def test_a_refusal_is_one_document(said):
     assert set(REFUSED) == set(COMMANDS)
     calls = [[name, *arguments] for name, arguments in REFUSED.items()] + [["deployment.show", "last", "colour=red"]]

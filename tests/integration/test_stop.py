@@ -81,7 +81,7 @@ def test_a_gate_is_stopped_while_it_waits(site, house, started):
     assert set(site.ran()) == {"n1", "n2"}
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("ending", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_force_ends_the_runs_that_an_interrupted_deployment_has_left(site, house, started, ending):
     site.hold("n1")
     site.hold("n2")

@@ -133,6 +133,7 @@ def test_a_node_that_no_master_below_knows_is_missing(site, house):
     assert site.ran() == []
 
 
+@pytest.mark.slow
 def test_a_syndic_is_down_before(site, house):
     site.define(**site.listed, ping_timeout=5)
     house.stop_syndic("s2")

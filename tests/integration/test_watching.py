@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 import pytest
-from sites import wait_until
+from sites import DOORS_SECOND_SLOW, wait_until
 from terminal import Terminal
 
 CTRL_C = b"\x03"
@@ -112,7 +112,7 @@ def left(process):
     return out, steps(err.splitlines())
 
 
-@pytest.mark.parametrize("door", ["deployment.run", "state.orch"])
+@pytest.mark.parametrize("door", DOORS_SECOND_SLOW)
 def test_who_watches_loses_no_step_and_sees_none_twice(site, house, started, door):
     site.writer.touch()
     first = started(*site.arguments(door, "compute"), "--out=json", seconds=4)

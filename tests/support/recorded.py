@@ -13,7 +13,7 @@ from os_orchestrator import journal, verdicts
 SIZES = (5, 40, 500)
 WRITER = "mysql_mmm.writer_ready"
 HELD = "replication on ctl2.example.com is 14 s behind"
-FAILED, RESUMED = "20261123020000000000", "20261123031500000000"
+SUCCEEDED, FAILED, RESUMED = "20261122010000000000", "20261123020000000000", "20261123031500000000"
 SLOW = ("Package[nova-compute]", "Exec[nova-manage db sync]", "Service[libvirtd]", "File[/etc/nova/nova.conf]")
 
 
@@ -142,7 +142,7 @@ def scenario(recorder, nodes, outcomes=None, kept=(), held=6, quick=()):
 def failed(root, nodes):
     """Return a journal with a deployment that succeeded, and one of so many nodes of which one compute node failed."""
     recorder = Recorder(root)
-    recorder.deployment("20261122010000000000", scenario(recorder, nodes, held=2))
+    recorder.deployment(SUCCEEDED, scenario(recorder, nodes, held=2))
     broken = computes(nodes - 2)[(nodes - 2) // 2]
     reason = f"Compute nodes are installed: 1 of {nodes - 2} nodes bad: {broken} failed (1 resource failed)"
     phases = scenario(recorder, nodes, {broken: recorder.outcome("failed")})
