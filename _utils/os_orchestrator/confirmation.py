@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from os_orchestrator import deploying, doors, journal, progress, transport, why
 from os_orchestrator.plan import Phase
 
+#: What an answer has done to the phase.
+ANSWERED = {"confirm": "confirmed", "deny": "denied"}
+
 
 def await_answer(deployment: deploying.Deployment, phase: Phase, bus: transport.Bus) -> tuple[bool, str]:
     """
@@ -26,10 +29,9 @@ def await_answer(deployment: deploying.Deployment, phase: Phase, bus: transport.
     while time.monotonic() < end:
         given = deployment.journal.answer_given(deployment.id, phase.number)
         if given:
-            told = {"answer": f"{given['what']}ed" if given["what"] == "confirm" else "denied"}
-            deployment.tell_of(phase, "confirm/answered", user=given["user"], reason=given["reason"], **told)
-            because = f": {given['reason']}" if given["reason"] else ""
-            return given["what"] == "confirm", f"{told['answer']} by {given['user']}{because}"
+            answer, user, reason = ANSWERED[given["what"]], given["user"], given["reason"]
+            deployment.tell_of(phase, "confirm/answered", answer=answer, user=user, reason=reason)
+            return given["what"] == "confirm", f"{answer} by {user}{f': {reason}' if reason else ''}"
         stopped_by = deployment.stopped_by()
         if stopped_by:
             return False, f"not confirmed when {stopped_by} stopped the deployment"
@@ -40,11 +42,16 @@ def await_answer(deployment: deploying.Deployment, phase: Phase, bus: transport.
 def decide(record: journal.Journal, found: Mapping, what: str, user: str, reason: str) -> Mapping:
     """
     Record an operator's answer, ``confirm`` or ``deny``, to the phase of a deployment that waits for one, and return
-    that phase; raises :class:`doors.Refused` when none does.
+    that phase; raises :class:`doors.Refused` when none does, or somebody has answered it.
     """
     phase = why.present(found)
     if found["state"] != "running" or phase is None or phase["kind"] != "confirm":
         stands = why.stands(found) if found["state"] == "running" else f"it is {found['state']}"
         raise doors.Refused(f"deployment {found['id']} does not wait for an operator: {stands}")
-    record.decide(found["id"], phase["number"], what, user, reason)
+    given = record.decide(found["id"], phase["number"], what, user, reason)
+    if given:
+        raise doors.Refused(
+            f"deployment {found['id']} waits for an operator no more: {given['user']} has {ANSWERED[given['what']]} it"
+            f" at {progress.clock(given['at'])}"
+        )
     return phase

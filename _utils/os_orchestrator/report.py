@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator import environment, journal, masks, progress, stopping, verdicts, why
+from os_orchestrator import confirmation, environment, journal, masks, progress, stopping, verdicts, why
 from os_orchestrator import plan as planning
 
 
@@ -179,7 +179,7 @@ def _stop_text(deployment: Mapping, running: list[str]) -> str:
 
 def decided(deployment: Mapping, phase: Mapping, what: str, user: str, reason: str) -> dict:
     """Return what an operator has answered to a phase that waited for that."""
-    answer = "confirmed" if what == "confirm" else "denied"
+    answer = confirmation.ANSWERED[what]
     text = f"{deployment['environment']} {deployment['scenario']}, {phase['name']}: {answer} by {user}"
     found = {"environment": deployment["environment"], "deployment": deployment["id"], "phase": phase["name"]}
     return {"kind": "decision", **found, "answer": answer, "user": user, "reason": reason, "text": text}

@@ -147,6 +147,16 @@ def intervene(db: sqlite3.Connection, deployment: str, what: str, user: str, for
     )
 
 
+def answered(db: sqlite3.Connection, deployment: str, phase: int) -> dict | None:
+    """Return the answer of an operator to a phase that waits for one: ``what, user, at, reason``, or None."""
+    row = db.execute(
+        "SELECT what, user, at, reason FROM interventions"
+        " WHERE deployment = ? AND phase = ? AND what IN ('confirm', 'deny')",
+        (deployment, phase),
+    ).fetchone()
+    return dict(row) if row else None
+
+
 def _unlock(environment: str) -> None:
     """Open the lock of an environment if this process has it, in processes too that were forked meanwhile."""
     lock = _locks.pop(environment, None)

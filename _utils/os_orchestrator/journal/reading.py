@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Mapping
 
-from os_orchestrator.journal.claims import Claims
+from os_orchestrator.journal.claims import Claims, answered
 
 
 class Reading(Claims):
@@ -22,14 +22,9 @@ class Reading(Claims):
             return {**row, "force": bool(row["force"])} if row else None
 
     def answer_given(self, deployment: str, phase: int) -> dict | None:
-        """Return the first answer of an operator to a phase that waits for one: ``what, user, at, reason``, or None."""
+        """Return the answer of an operator to a phase that waits for one: ``what, user, at, reason``, or None."""
         with self._open() as db:
-            row = db.execute(
-                "SELECT what, user, at, reason FROM interventions"
-                " WHERE deployment = ? AND phase = ? AND what IN ('confirm', 'deny') ORDER BY at LIMIT 1",
-                (deployment, phase),
-            ).fetchone()
-            return dict(row) if row else None
+            return answered(db, deployment, phase)
 
     def known(self, environment: str, before: float | None = None) -> frozenset[tuple[str, str]]:
         """Return the nodes that have been deployed, by now or before some time: ``(role, node)``."""

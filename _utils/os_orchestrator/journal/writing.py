@@ -8,7 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 
-from os_orchestrator.journal.claims import Claim, Claims, interrupt, intervene
+from os_orchestrator.journal.claims import Claim, Claims, answered, interrupt, intervene
 
 
 class Writing(Claims):
@@ -211,13 +211,20 @@ class Writing(Claims):
             *(environment, present),
         )
 
-    def decide(self, deployment: str, phase: int, what: str, user: str, reason: str) -> None:
-        """Record an operator's answer to a phase that waits for one: ``what`` is ``confirm`` or ``deny``."""
-        self._do(
-            "INSERT INTO interventions (deployment, what, user, at, force, phase, reason)"
-            " SELECT id, ?, ?, ?, 0, ?, ? FROM deployments WHERE id = ?",
-            *(what, user, time.time(), phase, reason, deployment),
-        )
+    def decide(self, deployment: str, phase: int, what: str, user: str, reason: str) -> dict | None:
+        """
+        Record an operator's answer to a phase that waits for one: ``what`` is ``confirm`` or ``deny``. Where somebody
+        has answered before, nothing is recorded, and his answer is returned as by :meth:`answer_given`.
+        """
+        with self._write() as db:
+            given = answered(db, deployment, phase)
+            if not given:
+                db.execute(
+                    "INSERT INTO interventions (deployment, what, user, at, force, phase, reason)"
+                    " SELECT id, ?, ?, ?, 0, ?, ? FROM deployments WHERE id = ?",
+                    (what, user, time.time(), phase, reason, deployment),
+                )
+            return given
 
     def ask_to_stop(self, deployment: str, user: str, force: bool) -> None:
         """Record that somebody wants a deployment to end; the process that runs it looks for that."""

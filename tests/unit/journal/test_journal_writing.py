@@ -172,15 +172,15 @@ def test_an_answer_is_of_one_phase_and_the_first_counts(record):
     begin(record, phases=("a", "b"))
     assert record.answer_given("1", 1) is None
     record.ask_to_stop("1", "carol", False)
-    record.decide("1", 1, "deny", "bob", "no")
-    record.decide("1", 1, "confirm", "carol", "")
+    assert record.decide("1", 1, "deny", "bob", "no") is None
     given = record.answer_given("1", 1)
     assert (given["what"], given["user"], given["reason"]) == ("deny", "bob", "no")
+    assert record.decide("1", 1, "confirm", "carol", "") == given == record.answer_given("1", 1)
     assert record.answer_given("1", 2) is None
     told = [
         (each["what"], each["user"], each["phase"], each["reason"]) for each in record.deployment("1")["interventions"]
     ]
-    assert told == [("stop", "carol", None, ""), ("deny", "bob", 1, "no"), ("confirm", "carol", 1, "")]
+    assert told == [("stop", "carol", None, ""), ("deny", "bob", 1, "no")]
 
 
 def test_an_answer_to_a_deployment_that_is_not_known_is_kept_nowhere(record):

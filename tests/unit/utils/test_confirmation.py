@@ -3,7 +3,7 @@
 import deployment as commands
 import pytest
 from nodes import DEPLOYMENT, ROLLING, deployed, rolling_site
-from os_orchestrator import journal, orchestration
+from os_orchestrator import journal, orchestration, progress
 
 LOOKED = "Somebody has looked at them"
 
@@ -120,6 +120,19 @@ def test_an_operator_answers_by_environment_or_by_id(record, named, command, ans
     }
     given = record.answer_given("7", 1)
     assert (given["what"], given["user"], given["reason"]) == (command, "bob", "two started")
+
+
+def test_what_somebody_has_answered_is_not_answered_again(record):
+    begun(record)
+    assert commands.deny("prod", "it logs errors")["retcode"] == 0
+    given = record.answer_given("7", 1)
+    for command in (commands.confirm, commands.deny):
+        refused = command("prod")
+        assert refused["retcode"] == 2
+        assert refused["answer"]["error"] == (
+            f"deployment 7 waits for an operator no more: bob has denied it at {progress.clock(given['at'])}"
+        )
+    assert record.answer_given("7", 1) == given
 
 
 def test_who_waits_for_nobody_cannot_be_answered(record):
