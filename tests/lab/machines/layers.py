@@ -95,7 +95,8 @@ class Scratch:
         """Run a command in that root, with the machine's network and proxies."""
         told = {name: value for name, value in os.environ.items() if name.lower().endswith("_proxy")}
         options = [f"--setenv={name}={value}" for name, value in {**told, "DEBIAN_FRONTEND": "noninteractive"}.items()]
-        options += [f"--machine={self.place.name.replace('_', '-')}", *(f"--bind-ro={bind}" for bind in binds)]
+        # A name that nspawn takes: no underscore, no dash at its end.
+        options += [f"--machine={self.place.name.replace('_', '-')}-lab", *(f"--bind-ro={bind}" for bind in binds)]
         options += [*ALIEN, "--as-pid2", "--resolv-conf=replace-host"]
         with overlay(self.root, self.below, self.files, self.work):
             call("systemd-nspawn", "-q", "-D", self.root, *options, *command)
